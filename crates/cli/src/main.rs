@@ -1,0 +1,3 @@
+//! nearside: run, chat, serve, inspect, eval and bench.
+
+fn main() {}

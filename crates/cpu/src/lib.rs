@@ -1,0 +1,1 @@
+//! The CPU backend, on candle-core's quantized blocks.

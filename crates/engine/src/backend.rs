@@ -1,0 +1,240 @@
+//! What a backend must do: compile a graph, then run steps.
+
+use std::ops::ControlFlow;
+
+use futures_util::future::LocalBoxFuture;
+use nearside_gguf::{ByteSource, Gguf, SourceError};
+
+use crate::graph::Graph;
+
+/// A token's number in the vocabulary.
+pub type TokenId = u32;
+
+/// The most candidates a step samples from and reports. `top_k` above it is treated as this many.
+pub const MAX_CANDIDATES: usize = 64;
+
+/// What a backend is, for people and for reports.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct BackendDescription {
+    /// `gpu` or `cpu`.
+    pub kind: BackendKind,
+    /// The adapter's or instruction set's name.
+    pub device: String,
+    /// What it uses, such as `shader-f16`, `subgroups` or `simd128`.
+    pub features: Vec<String>,
+}
+
+/// The two backends.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum BackendKind {
+    /// WebGPU, or the platform's own API natively.
+    Gpu,
+    /// Plain or SIMD code.
+    Cpu,
+}
+
+/// The model file while it is being loaded.
+pub struct WeightFile<'a> {
+    /// The file's table.
+    pub gguf: &'a Gguf,
+    /// The file's bytes.
+    pub bytes: &'a dyn ByteSource,
+}
+
+/// Told how many weight bytes are in place, out of how many; breaking cancels the load.
+pub type LoadProgress<'a> = dyn FnMut(u64, u64) -> ControlFlow<()> + 'a;
+
+/// How a model is to be laid out for running.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ExecutorOptions {
+    /// Positions each cache can hold.
+    pub context: usize,
+    /// The most tokens one step takes.
+    pub batch: usize,
+}
+
+/// Turns graphs into executors.
+pub trait Backend {
+    /// What this is.
+    fn describe(&self) -> BackendDescription;
+
+    /// Reads the graph's weights in bounded chunks and prepares everything that a step needs.
+    fn load<'a>(
+        &'a self,
+        graph: &'a Graph,
+        file: WeightFile<'a>,
+        options: ExecutorOptions,
+        progress: &'a mut LoadProgress<'a>,
+    ) -> LocalBoxFuture<'a, Result<Box<dyn Executor>, BackendError>>;
+}
+
+/// One conversation's keys and values, held by the executor.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct CacheId(pub usize);
+
+/// A step that was submitted and not yet collected. Tickets are collected in the order of submission.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Ticket(pub u64);
+
+/// The tokens a step runs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum StepInput<'a> {
+    /// These, at most [`ExecutorOptions::batch`] of them.
+    Tokens(&'a [TokenId]),
+    /// The one token that the step submitted just before this one sampled; it never leaves the device.
+    Sampled,
+}
+
+/// How the next token is chosen.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct SampleRule {
+    /// 0 takes the best candidate.
+    pub temperature: f32,
+    /// Keep this many best candidates; 0 keeps [`MAX_CANDIDATES`].
+    pub top_k: usize,
+    /// Keep the smallest set of best candidates whose probability reaches this.
+    pub top_p: f32,
+    /// Drop candidates less probable than this share of the best one's probability.
+    pub min_p: f32,
+    /// Where in the kept probability mass the choice falls, in [0, 1): the seed's draw for this position.
+    pub draw: f32,
+}
+
+/// What to bring back from a step.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub enum Want {
+    /// Only fill the cache; the ops after [`crate::graph::Op::LastRow`] need not run.
+    Nothing,
+    /// Choose a token on the device; report it with this many best candidates (at least 2).
+    Sample(SampleRule, usize),
+    /// All logits of the last position: for evaluation, never in an answer's path.
+    Logits,
+}
+
+/// One run of the graph.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Step<'a> {
+    /// Whose past is attended and extended.
+    pub cache: CacheId,
+    /// The position of the first token; whatever the cache held from here on is overwritten.
+    pub position: usize,
+    /// What runs.
+    pub input: StepInput<'a>,
+    /// What comes back.
+    pub want: Want,
+}
+
+/// A token and its logit.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Candidate {
+    /// Which token.
+    pub token: TokenId,
+    /// Before temperature.
+    pub logit: f32,
+}
+
+/// What a step brought back.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct StepOutput {
+    /// The chosen token, for [`Want::Sample`].
+    pub token: Option<TokenId>,
+    /// Best first, ties by lower token; for [`Want::Sample`].
+    pub candidates: Vec<Candidate>,
+    /// `ln Σ exp(logit)` over the whole vocabulary, for [`Want::Sample`].
+    pub log_sum_exp: f32,
+    /// For [`Want::Logits`].
+    pub logits: Vec<f32>,
+}
+
+/// A loaded model that runs steps.
+pub trait Executor {
+    /// The options it was loaded with, possibly lowered to what the device can do.
+    fn options(&self) -> ExecutorOptions;
+
+    /// Room for one conversation.
+    fn create_cache(&mut self) -> Result<CacheId, BackendError>;
+
+    /// Gives the room back; an unknown id is ignored.
+    fn drop_cache(&mut self, cache: CacheId);
+
+    /// Starts a step without waiting for it.
+    fn submit(&mut self, step: Step<'_>) -> Result<Ticket, BackendError>;
+
+    /// Waits for a step's output.
+    fn collect(&mut self, ticket: Ticket) -> LocalBoxFuture<'_, Result<StepOutput, BackendError>>;
+
+    /// What the steps so far asked of the device.
+    fn counters(&self) -> Counters;
+}
+
+/// What was asked of the device since loading.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Counters {
+    /// Steps run.
+    pub steps: u64,
+    /// Command buffers submitted.
+    pub submits: u64,
+    /// Compute passes.
+    pub passes: u64,
+    /// Dispatches, or kernel calls.
+    pub dispatches: u64,
+    /// Bytes of weights held, in the layout they are read in.
+    pub weight_bytes: u64,
+    /// Buffers and bind groups created after loading.
+    pub late_resources: u64,
+}
+
+/// What can go wrong in a backend.
+#[derive(Debug, Clone, PartialEq, thiserror::Error)]
+pub enum BackendError {
+    /// The file could not be read.
+    #[error(transparent)]
+    Source(#[from] SourceError),
+    /// A tensor that the graph needs is missing or has another shape.
+    #[error("tensor `{name}`: {problem}; the file does not hold the architecture it names")]
+    Tensor {
+        /// Its name.
+        name: String,
+        /// What is wrong.
+        problem: String,
+    },
+    /// This backend cannot do it.
+    #[error("{what} is not supported by the {backend} backend; {remedy}")]
+    Unsupported {
+        /// The quantization, size or feature.
+        what: String,
+        /// Which backend.
+        backend: &'static str,
+        /// What to do.
+        remedy: &'static str,
+    },
+    /// There is no usable adapter.
+    #[error("no usable GPU: {reason}; the CPU backend works without one")]
+    NoAdapter {
+        /// Why.
+        reason: String,
+    },
+    /// The device ran out of memory.
+    #[error("out of memory while allocating {bytes} bytes for {purpose}; choose a smaller model or a shorter context")]
+    OutOfMemory {
+        /// How much was asked for.
+        bytes: u64,
+        /// For what.
+        purpose: String,
+    },
+    /// The device went away.
+    #[error("the GPU device was lost: {reason}; load the model again")]
+    DeviceLost {
+        /// The driver's words.
+        reason: String,
+    },
+    /// The caller broke off.
+    #[error("cancelled")]
+    Cancelled,
+    /// A step that breaks the contract of [`Step`].
+    #[error("invalid step: {problem}")]
+    InvalidStep {
+        /// Which part.
+        problem: String,
+    },
+}

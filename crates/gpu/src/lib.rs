@@ -1,0 +1,1 @@
+//! The wgpu backend: one WGSL file per kernel, each beside the plain Rust function it must equal.

@@ -1,0 +1,1 @@
+//! OpenAI-compatible types, SSE reader and writer, and the one error shape.

@@ -1,0 +1,1 @@
+//! The Cloudflare Worker through which a crossing reaches the far side.
