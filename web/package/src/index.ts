@@ -1,0 +1,7 @@
+export type { ChatStream, Completions, RequestOptions } from './completions.js';
+export { type Environment, environment } from './environment.js';
+export { type ErrorCode, NearsideError } from './errors.js';
+export { models } from './models.js';
+export { DEFAULT_POLICY, type LoadOptions, Nearside } from './nearside.js';
+export { receipts } from './receipts.js';
+export type * from './types.js';

@@ -1,0 +1,120 @@
+import { WorkerClient } from './client.js';
+import { Completions } from './completions.js';
+import { type Environment, environment } from './environment.js';
+import { abortedError, NearsideError } from './errors.js';
+import { models } from './models.js';
+import { receipts } from './receipts.js';
+import type {
+  BackendChoice,
+  ChatRequest,
+  ConsentHandler,
+  Decision,
+  FarConfig,
+  ModelInfo,
+  ModelSpec,
+  Policy,
+  Progress,
+} from './types.js';
+
+/** How a model is loaded. */
+export interface LoadOptions {
+  /** A model to download and keep, or a GGUF file from disk. */
+  model: ModelSpec | Blob;
+  /** `auto` takes a real GPU where there is one. */
+  backend?: BackendChoice;
+  /** Positions of the conversation; what the model and the device allow when absent. */
+  context?: number;
+  /** The far side; without it nothing ever leaves the device. */
+  far?: FarConfig | null;
+  policy?: Partial<Policy>;
+  /** Asked before every crossing under the policy `ask`. Without it the answer is no. */
+  onConsent?: ConsentHandler;
+  onProgress?: (progress: Progress) => void;
+  /** Aborting it stops the download or the loading. */
+  signal?: AbortSignal;
+}
+
+/** The policy where the app says nothing. */
+export const DEFAULT_POLICY: Readonly<Policy> = { mode: 'ask', threshold: 0.5, redact: true };
+
+/** A loaded model and the way to the far side. */
+export class Nearside {
+  /** `chat.completions.create`, in OpenAI's shape. */
+  readonly chat: { readonly completions: Completions };
+  /** The loaded model. */
+  readonly model: ModelInfo;
+  /** The ledger of crossings. */
+  readonly receipts = receipts;
+  /** The models on this device. */
+  readonly models = models;
+  /** What the app and the user allow; may be changed at any time. */
+  policy: Policy;
+  /** The far side; may be changed at any time. */
+  far: FarConfig | null;
+  /** Asked before every crossing under the policy `ask`. */
+  onConsent: ConsentHandler | undefined;
+  readonly #client: WorkerClient;
+
+  private constructor(client: WorkerClient, model: ModelInfo, options: LoadOptions) {
+    this.#client = client;
+    this.model = model;
+    this.policy = { ...DEFAULT_POLICY, ...options.policy };
+    this.far = options.far ?? null;
+    this.onConsent = options.onConsent;
+    this.chat = {
+      completions: new Completions({
+        client,
+        policy: () => this.policy,
+        far: () => this.far,
+        consent: () => this.onConsent,
+      }),
+    };
+  }
+
+  /** Downloads the model unless it is here, and loads it in a worker of its own. */
+  static async load(options: LoadOptions): Promise<Nearside> {
+    const { model, backend = 'auto', context = null, onProgress, signal } = options;
+    if (signal?.aborted) {
+      throw abortedError();
+    }
+    if (backend === 'gpu' && !environment().webgpu) {
+      throw new NearsideError(
+        'webgpu_unavailable',
+        "the backend 'gpu' was asked for but this browser offers no WebGPU; use 'auto' or 'cpu', or a browser with WebGPU",
+      );
+    }
+    const client = new WorkerClient();
+    const cancel = () => client.end(abortedError());
+    signal?.addEventListener('abort', cancel, { once: true });
+    try {
+      const info = await client.call(
+        'load',
+        { model, backend, context },
+        { onEvent: (progress) => onProgress?.(progress) },
+      );
+      return new Nearside(client, info, options);
+    } catch (error) {
+      client.end(abortedError());
+      throw error;
+    } finally {
+      signal?.removeEventListener('abort', cancel);
+    }
+  }
+
+  /** What this page can do. */
+  get environment(): Environment {
+    return environment();
+  }
+
+  /** Scores a request without answering it; nothing is sent. */
+  decide(request: ChatRequest, options: { signal?: AbortSignal } = {}): Promise<Decision> {
+    const { nearside, ...body } = request;
+    const policy = { ...this.policy, ...nearside };
+    return this.#client.call('decide', { request: body, policy, far: this.far }, { signal: options.signal });
+  }
+
+  /** Ends the worker and gives its memory back; answers under way end with the error `aborted`. */
+  unload(): void {
+    this.#client.end(abortedError());
+  }
+}

@@ -1,0 +1,47 @@
+import type { Receipt } from './types.js';
+
+const STORE = 'receipts';
+
+function request<T>(pending: IDBRequest<T>): Promise<T> {
+  return new Promise((resolve, reject) => {
+    pending.onsuccess = () => resolve(pending.result);
+    pending.onerror = () => reject(pending.error);
+  });
+}
+
+async function withStore<T>(mode: IDBTransactionMode, work: (store: IDBObjectStore) => IDBRequest<T>): Promise<T> {
+  const opening = indexedDB.open('nearside', 1);
+  opening.onupgradeneeded = () => opening.result.createObjectStore(STORE, { keyPath: 'id' });
+  const database = await request(opening);
+  try {
+    const transaction = database.transaction(STORE, mode, { durability: 'strict' });
+    const done = new Promise<void>((resolve, reject) => {
+      transaction.oncomplete = () => resolve();
+      transaction.onabort = () => reject(transaction.error);
+    });
+    const result = await request(work(transaction.objectStore(STORE)));
+    await done;
+    return result;
+  } finally {
+    database.close();
+  }
+}
+
+/** The ledger of crossings on this device. */
+export const receipts = {
+  /** Every receipt, the latest first. */
+  async list(): Promise<Receipt[]> {
+    const all = (await withStore('readonly', (store) => store.getAll())) as Receipt[];
+    return all.sort((left, right) => right.time.localeCompare(left.time));
+  },
+
+  /** Forgets every receipt. */
+  async clear(): Promise<void> {
+    await withStore('readwrite', (store) => store.clear());
+  },
+};
+
+/** Writes a receipt, or replaces the one with its id. */
+export async function writeReceipt(receipt: Receipt): Promise<void> {
+  await withStore('readwrite', (store) => store.put(receipt));
+}

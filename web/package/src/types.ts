@@ -1,0 +1,277 @@
+/** A message of a conversation. */
+export interface ChatMessage {
+  role: 'system' | 'user' | 'assistant' | (string & {});
+  content: string;
+}
+
+/** Which side answered. */
+export type Side = 'near' | 'far';
+
+/**
+ * What the app and the user allow.
+ * `near-only` never crosses; `ask` crosses after consent; `auto` is the user's standing consent;
+ * `far-only` always crosses.
+ */
+export type PolicyMode = 'near-only' | 'ask' | 'auto' | 'far-only';
+
+/** When a request may leave the device. */
+export interface Policy {
+  mode: PolicyMode;
+  /** Requests that score this much or more want the far side. 0 to 1. */
+  threshold: number;
+  /** Replace e-mail addresses, keys and the like by placeholders before anything is sent. */
+  redact: boolean;
+}
+
+/** What this package adds to a request. */
+export interface RequestExtras extends Partial<Policy> {}
+
+/** A chat request in OpenAI's shape. */
+export interface ChatRequest {
+  messages: ChatMessage[];
+  model?: string;
+  stream?: boolean;
+  max_tokens?: number;
+  max_completion_tokens?: number;
+  temperature?: number;
+  top_p?: number;
+  top_k?: number;
+  min_p?: number;
+  seed?: number;
+  stop?: string | string[];
+  logprobs?: boolean;
+  top_logprobs?: number;
+  /** Overrides the policy for this request alone. */
+  nearside?: RequestExtras;
+}
+
+/** Which side spoke, and why. */
+export interface NearsideNote {
+  side: Side;
+  /** The probability that near's answer will not be good enough. */
+  score?: number | undefined;
+  /** What the score was compared with. */
+  threshold?: number | undefined;
+  /** The signals that weighed most, in words. */
+  reasons: string[];
+  /** The receipt of the crossing, for a far answer. */
+  receipt?: string | undefined;
+}
+
+/** Why an answer ended. */
+export type FinishReason = 'stop' | 'length' | 'content_filter' | 'tool_calls' | (string & {});
+
+/** Tokens read and written. */
+export interface Usage {
+  prompt_tokens: number;
+  completion_tokens: number;
+  total_tokens: number;
+}
+
+/** Times of a near answer, in milliseconds. */
+export interface Timings {
+  /** From the request to the first token. */
+  first_token_ms: number;
+  /** From the first token to the last. */
+  decode_ms: number;
+  /** Decode speed. */
+  tokens_per_second: number;
+  /** Prompt tokens that were still in the session from the turn before. */
+  reused_tokens: number;
+}
+
+/** One chosen token with its probability. */
+export interface TokenLogprob {
+  token: string;
+  logprob: number;
+  bytes?: number[] | null;
+  top_logprobs?: { token: string; logprob: number; bytes?: number[] | null }[];
+}
+
+/** A piece of a streamed answer. */
+export interface ChatChunk {
+  id: string;
+  object: 'chat.completion.chunk';
+  created: number;
+  model: string;
+  choices: {
+    index: number;
+    delta: { role?: string; content?: string };
+    finish_reason: FinishReason | null;
+    logprobs?: { content: TokenLogprob[] | null } | null;
+  }[];
+  usage?: Usage | null;
+  timings?: Timings | null;
+  nearside: NearsideNote;
+}
+
+/** A whole answer. */
+export interface ChatCompletion {
+  id: string;
+  object: 'chat.completion';
+  created: number;
+  model: string;
+  choices: {
+    index: number;
+    message: ChatMessage;
+    finish_reason: FinishReason;
+    logprobs: { content: TokenLogprob[] | null } | null;
+  }[];
+  usage: Usage | null;
+  timings: Timings | null;
+  nearside: NearsideNote;
+}
+
+/** What the router decided about a request. */
+export interface Decision {
+  side: Side;
+  score: number;
+  threshold: number;
+  reasons: string[];
+}
+
+/** A value that is replaced before sending. */
+export interface Redaction {
+  /** What kind of value it is, such as `email`. */
+  kind: string;
+  /** What is sent in its place. */
+  placeholder: string;
+  /** The value itself; it stays on this device. */
+  original: string;
+}
+
+/** What a crossing would send: shown before anything is sent. */
+export interface ConsentRequest {
+  /** The address the request would go to. */
+  destination: string;
+  /** The model asked for there. */
+  model: string;
+  /** The exact body that would be sent. */
+  body: string;
+  /** Its length in bytes. */
+  bytes: number;
+  redactions: Redaction[];
+  decision: Decision;
+}
+
+/** Answers whether a request may cross. */
+export type ConsentHandler = (request: ConsentRequest) => boolean | Promise<boolean>;
+
+/** A record of one crossing, kept on this device. */
+export interface Receipt {
+  id: string;
+  /** ISO 8601. */
+  time: string;
+  destination: string;
+  model: string;
+  /** The exact body that was sent, placeholders and all. */
+  body: string;
+  bytes: number;
+  /** The fields of the body. */
+  fields: string[];
+  /** How many values of each kind were replaced. */
+  redactions: Record<string, number>;
+  score: number;
+  threshold: number;
+  reasons: string[];
+  /** Who allowed it: the user for this request, or the policy. */
+  grantedBy: 'consent' | 'policy';
+  outcome: 'sent' | 'answered' | 'failed' | 'aborted';
+  /** Millionths of a dollar, when the far side says what it charged. */
+  costMicrodollars: number | null;
+  usage: Usage | null;
+  error: string | null;
+}
+
+/** A model that can be downloaded. */
+export interface ModelSpec {
+  /** What to call it in answers; the SHA-256 when absent. */
+  id?: string;
+  name?: string;
+  url: string;
+  /** Of the whole file, 64 hexadecimal digits. */
+  sha256: string;
+  /** The file's length, for progress and for the check of free space. */
+  bytes?: number;
+}
+
+/** A model in the store. */
+export interface StoredModel {
+  id: string;
+  name: string;
+  url: string;
+  sha256: string;
+  /** The file's length, when known. */
+  bytes: number | null;
+  /** Bytes that are on this device. */
+  stored: number;
+  complete: boolean;
+}
+
+/** How far a long piece of work is. */
+export interface Progress {
+  phase: 'download' | 'verify' | 'load';
+  done: number;
+  /** `null` when unknown. */
+  total: number | null;
+}
+
+/** Where far answers come from. */
+export interface FarConfig {
+  /** Base address of the Worker. */
+  url: string;
+  /** The client token it wants. */
+  token?: string;
+  /** The model to ask for; the Worker's own default when absent. */
+  model?: string;
+}
+
+/** What kind of device runs near. */
+export type BackendChoice = 'auto' | 'gpu' | 'cpu';
+
+/** Facts about the GPU adapter. */
+export interface AdapterFacts {
+  name: string;
+  vendor: string;
+  /** Whether it is software pretending to be a GPU. */
+  software: boolean;
+  features: string[];
+}
+
+/** Facts about a loaded model. */
+export interface ModelInfo {
+  id: string;
+  name: string;
+  architecture: string;
+  parameters: number;
+  quantization: string;
+  context: number;
+  layers: number;
+  vocabulary: number;
+  backend: { kind: 'gpu' | 'cpu'; device: string; features: string[] };
+  /** Bytes of wasm memory after loading: the most there has been, since it never shrinks. */
+  memoryBytes: number;
+  /** How long loading took, without downloading. */
+  loadMs: number;
+  /** Why this backend was chosen. */
+  choice: string;
+}
+
+/** A tensor of a model file. */
+export interface TensorSummary {
+  name: string;
+  type: string;
+  dimensions: number[];
+  bytes: number;
+}
+
+/** What a model file says about itself. */
+export interface ModelInspection {
+  version: number;
+  architecture: string;
+  name: string;
+  parameters: number;
+  bytes: number;
+  tensors: TensorSummary[];
+  metadata: Record<string, unknown>;
+}
