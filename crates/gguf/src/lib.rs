@@ -4,17 +4,35 @@
 //! length, offset and product is checked before it is used, no allocation follows a number that the
 //! file's own size does not bear out, and every failure is one [`GgufError`] that says what was wrong,
 //! where, and what to do.
+//!
+//! ```
+//! use nearside_gguf::{DataType, Gguf, Value, Writer};
+//!
+//! let bytes = Writer::new()
+//!     .metadata("general.architecture", Value::Text("llama".into()))
+//!     .tensor("output_norm.weight", DataType::F32, &[2], &[0; 8])
+//!     .finish();
+//! let file = Gguf::read(bytes.as_slice())?;
+//! assert_eq!(file.metadata.text("general.architecture")?, "llama");
+//! assert_eq!(file.tensor("output_norm.weight").map(|tensor| tensor.size), Some(8));
+//! # Ok::<(), nearside_gguf::GgufError>(())
+//! ```
 
+use std::collections::HashMap;
+
+mod cursor;
 mod data_type;
 mod error;
 mod metadata;
 mod read;
 mod source;
+mod write;
 
 pub use data_type::DataType;
 pub use error::{GgufError, MetadataError};
 pub use metadata::{Metadata, Value};
 pub use source::{ByteSource, SourceError};
+pub use write::Writer;
 
 /// A file's table of contents.
 #[derive(Debug, Clone)]
@@ -25,6 +43,7 @@ pub struct Gguf {
     pub metadata: Metadata,
     /// Every tensor, in the file's order.
     pub tensors: Vec<TensorInfo>,
+    positions: HashMap<String, usize>,
 }
 
 /// Where one tensor lies and how it is stored.
@@ -55,6 +74,12 @@ impl TensorInfo {
 }
 
 impl Gguf {
+    /// A table of contents that is already known to be sound.
+    pub fn new(version: u32, metadata: Metadata, tensors: Vec<TensorInfo>) -> Self {
+        let positions = tensors.iter().enumerate().map(|(position, tensor)| (tensor.name.clone(), position)).collect();
+        Self { version, metadata, tensors, positions }
+    }
+
     /// Reads and checks everything before the tensor data, and that the data lies inside the file.
     pub fn read(source: &dyn ByteSource) -> Result<Self, GgufError> {
         read::read(source)
@@ -62,6 +87,6 @@ impl Gguf {
 
     /// The tensor of that name.
     pub fn tensor(&self, name: &str) -> Option<&TensorInfo> {
-        self.tensors.iter().find(|tensor| tensor.name == name)
+        self.tensors.get(*self.positions.get(name)?)
     }
 }
