@@ -77,12 +77,10 @@ async function collect(stream: ChatStream): Promise<ChatCompletion> {
   let role = 'assistant';
   let finish = 'stop';
   let usage: ChatCompletion['usage'] = null;
-  let timings: ChatCompletion['timings'] = null;
   const logprobs: TokenLogprob[] = [];
   for await (const chunk of stream) {
     last = chunk;
     usage = chunk.usage ?? usage;
-    timings = chunk.timings ?? timings;
     const choice = chunk.choices[0];
     if (choice) {
       content += choice.delta.content ?? '';
@@ -105,7 +103,6 @@ async function collect(stream: ChatStream): Promise<ChatCompletion> {
       },
     ],
     usage,
-    timings,
     nearside: last?.nearside ?? { side: 'near', reasons: [] },
   };
 }

@@ -1,6 +1,6 @@
 import { abortedError, describeError, NearsideError } from './errors.js';
 import { writeReceipt } from './receipts.js';
-import type { ChatChunk, ConsentRequest, FarConfig, NearsideNote, Receipt, Usage } from './types.js';
+import type { ChatChunk, ConsentRequest, FarConfig, NearsideNote, Receipt } from './types.js';
 import type { Crossing } from './wasm/simd/nearside.js';
 
 /** The address a request crosses to. */
@@ -13,7 +13,7 @@ export interface AllowedCrossing {
   crossing: Crossing;
   preview: ConsentRequest;
   token: string | undefined;
-  grantedBy: Receipt['grantedBy'];
+  grantedBy: Receipt['granted_by'];
   emit: (chunk: ChatChunk) => void;
   signal: AbortSignal;
 }
@@ -30,7 +30,7 @@ export async function cross(allowed: AllowedCrossing): Promise<void> {
     );
   }
   try {
-    receipt.usage = await exchange(allowed, receipt);
+    await exchange(allowed, receipt);
     receipt.outcome = 'answered';
   } catch (error) {
     const failure = allowed.signal.aborted ? abortedError() : toFarError(error, allowed.preview.destination);
@@ -42,41 +42,25 @@ export async function cross(allowed: AllowedCrossing): Promise<void> {
   }
 }
 
-function newReceipt({ preview, grantedBy }: AllowedCrossing): Receipt {
-  const redactions: Record<string, number> = {};
-  for (const { kind } of preview.redactions) {
-    redactions[kind] = (redactions[kind] ?? 0) + 1;
-  }
-  const { destination, model, body, bytes, decision } = preview;
+function newReceipt({ crossing, preview, grantedBy }: AllowedCrossing): Receipt {
+  const { destination, decision } = preview;
   return {
-    id: `rcpt-${crypto.randomUUID()}`,
-    time: new Date().toISOString(),
-    destination,
-    model,
-    body,
-    bytes,
-    fields: Object.keys(JSON.parse(body) as object),
-    redactions,
+    ...crossing.receipt(destination, decision.reasons),
     score: decision.score,
     threshold: decision.threshold,
-    reasons: decision.reasons,
-    grantedBy,
+    granted_by: grantedBy,
     outcome: 'sent',
-    costMicrodollars: null,
-    usage: null,
-    error: null,
   };
 }
 
-async function exchange(
-  { crossing, preview, token, emit, signal }: AllowedCrossing,
-  receipt: Receipt,
-): Promise<Usage | null> {
+/** Sends and streams; what becomes known of cost and tokens goes onto the receipt. */
+async function exchange(allowed: AllowedCrossing, receipt: Receipt): Promise<void> {
+  const { crossing, preview, token, emit, signal } = allowed;
   const note: NearsideNote = {
     side: 'far',
-    score: preview.decision.score,
-    threshold: preview.decision.threshold,
-    reasons: preview.decision.reasons,
+    score: receipt.score,
+    threshold: receipt.threshold,
+    reasons: receipt.reasons,
     receipt: receipt.id,
   };
   const response = await fetch(preview.destination, {
@@ -92,11 +76,15 @@ async function exchange(
     throw await refusal(response, preview.destination);
   }
   const cost = response.headers.get('x-nearside-cost-microdollars');
-  receipt.costMicrodollars = cost === null ? null : Number(cost);
-  let usage: Usage | null = null;
+  if (cost !== null) {
+    receipt.cost_microdollars = Number(cost);
+  }
   const forward = (chunks: Omit<ChatChunk, 'nearside'>[]) => {
     for (const chunk of chunks) {
-      usage = chunk.usage ?? usage;
+      if (chunk.usage) {
+        receipt.prompt_tokens = chunk.usage.prompt_tokens;
+        receipt.completion_tokens = chunk.usage.completion_tokens;
+      }
       emit({ ...chunk, nearside: note });
     }
   };
@@ -104,7 +92,6 @@ async function exchange(
     forward(crossing.push(bytes));
   }
   forward(crossing.finish());
-  return usage;
 }
 
 async function refusal(response: Response, destination: string): Promise<NearsideError> {

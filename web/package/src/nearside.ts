@@ -35,7 +35,7 @@ export interface LoadOptions {
 }
 
 /** The policy where the app says nothing. */
-export const DEFAULT_POLICY: Readonly<Policy> = { mode: 'ask', threshold: 0.5, redact: true };
+export const DEFAULT_POLICY: Readonly<Policy> = { mode: 'ask', threshold: null, redact: true };
 
 /** A loaded model and the way to the far side. */
 export class Nearside {

@@ -32,7 +32,7 @@ export const receipts = {
   /** Every receipt, the latest first. */
   async list(): Promise<Receipt[]> {
     const all = (await withStore('readonly', (store) => store.getAll())) as Receipt[];
-    return all.sort((left, right) => right.time.localeCompare(left.time));
+    return all.sort((left, right) => right.at - left.at);
   },
 
   /** Forgets every receipt. */
@@ -44,4 +44,11 @@ export const receipts = {
 /** Writes a receipt, or replaces the one with its id. */
 export async function writeReceipt(receipt: Receipt): Promise<void> {
   await withStore('readwrite', (store) => store.put(receipt));
+}
+
+/** What the crossings so far come to. */
+export async function spent(): Promise<{ crossings: number; spent_microdollars: number }> {
+  const all = await receipts.list();
+  const cost = all.reduce((sum, receipt) => sum + (receipt.cost_microdollars ?? 0), 0);
+  return { crossings: all.length, spent_microdollars: cost };
 }

@@ -17,10 +17,12 @@ export type PolicyMode = 'near-only' | 'ask' | 'auto' | 'far-only';
 /** When a request may leave the device. */
 export interface Policy {
   mode: PolicyMode;
-  /** Requests that score this much or more want the far side. 0 to 1. */
-  threshold: number;
-  /** Replace e-mail addresses, keys and the like by placeholders before anything is sent. */
+  /** Requests that score this much or more want the far side, 0 to 1; the router's own where `null`. */
+  threshold: number | null;
+  /** Replace e-mail addresses, keys, numbers and the like by placeholders before anything is sent. */
   redact: boolean;
+  /** What the crossings in the ledger may come to in all; no limit where absent. */
+  budget?: { crossings?: number | null; microdollars?: number | null };
 }
 
 /** What this package adds to a request. */
@@ -56,6 +58,8 @@ export interface NearsideNote {
   reasons: string[];
   /** The receipt of the crossing, for a far answer. */
   receipt?: string | undefined;
+  /** How fast it went, on the last chunk or the completion. */
+  timings?: Timings | undefined;
 }
 
 /** Why an answer ended. */
@@ -68,16 +72,15 @@ export interface Usage {
   total_tokens: number;
 }
 
-/** Times of a near answer, in milliseconds. */
+/** How fast an answer was made. */
 export interface Timings {
-  /** From the request to the first token. */
-  first_token_ms: number;
-  /** From the first token to the last. */
-  decode_ms: number;
-  /** Decode speed. */
-  tokens_per_second: number;
+  /** Prompt tokens read per second, reused ones not counted. */
+  prompt_tokens_per_second?: number;
+  /** Tokens written per second, from the first to the last. */
+  completion_tokens_per_second?: number;
+  first_token_milliseconds?: number;
   /** Prompt tokens that were still in the session from the turn before. */
-  reused_tokens: number;
+  reused_tokens?: number;
 }
 
 /** One chosen token with its probability. */
@@ -101,7 +104,6 @@ export interface ChatChunk {
     logprobs?: { content: TokenLogprob[] | null } | null;
   }[];
   usage?: Usage | null;
-  timings?: Timings | null;
   nearside: NearsideNote;
 }
 
@@ -118,15 +120,19 @@ export interface ChatCompletion {
     logprobs: { content: TokenLogprob[] | null } | null;
   }[];
   usage: Usage | null;
-  timings: Timings | null;
   nearside: NearsideNote;
 }
 
 /** What the router decided about a request. */
 export interface Decision {
   side: Side;
+  /** Whether the user must agree before anything crosses. */
+  needs_consent: boolean;
+  /** Whether neither side may answer; the reasons say why. */
+  blocked: boolean;
   score: number;
   threshold: number;
+  /** Sentences, the deciding one first. */
   reasons: string[];
 }
 
@@ -137,14 +143,14 @@ export interface Redaction {
   /** What is sent in its place. */
   placeholder: string;
   /** The value itself; it stays on this device. */
-  original: string;
+  value: string;
 }
 
 /** What a crossing would send: shown before anything is sent. */
 export interface ConsentRequest {
   /** The address the request would go to. */
   destination: string;
-  /** The model asked for there. */
+  /** The model asked for; empty for the Worker's own choice. */
   model: string;
   /** The exact body that would be sent. */
   body: string;
@@ -157,30 +163,36 @@ export interface ConsentRequest {
 /** Answers whether a request may cross. */
 export type ConsentHandler = (request: ConsentRequest) => boolean | Promise<boolean>;
 
-/** A record of one crossing, kept on this device. */
-export interface Receipt {
+/** What a crossing sent, as the router writes it down. It holds no text of the conversation. */
+export interface SentReceipt {
   id: string;
-  /** ISO 8601. */
-  time: string;
+  /** Milliseconds since 1970. */
+  at: number;
   destination: string;
   model: string;
-  /** The exact body that was sent, placeholders and all. */
-  body: string;
+  /** Bytes of the body. */
   bytes: number;
   /** The fields of the body. */
   fields: string[];
-  /** How many values of each kind were replaced. */
+  messages: number;
+  /** How many different values of each kind were replaced. */
   redactions: Record<string, number>;
+  reasons: string[];
+  /** Millionths of a dollar, once that is known. */
+  cost_microdollars?: number;
+  prompt_tokens?: number;
+  completion_tokens?: number;
+}
+
+/** A record of one crossing, kept on this device. */
+export interface Receipt extends SentReceipt {
   score: number;
   threshold: number;
-  reasons: string[];
   /** Who allowed it: the user for this request, or the policy. */
-  grantedBy: 'consent' | 'policy';
+  granted_by: 'consent' | 'policy';
   outcome: 'sent' | 'answered' | 'failed' | 'aborted';
-  /** Millionths of a dollar, when the far side says what it charged. */
-  costMicrodollars: number | null;
-  usage: Usage | null;
-  error: string | null;
+  /** Why it failed. */
+  error?: string;
 }
 
 /** A model that can be downloaded. */

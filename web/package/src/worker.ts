@@ -4,9 +4,10 @@ import { abortedError, describeError, type ErrorCode, NearsideError } from './er
 import { cross, destinationOf } from './far.js';
 import { findFile, modelDirectory, openSync } from './opfs.js';
 import type { FromWorker, Method, Methods, ToWorker } from './protocol.js';
+import { spent } from './receipts.js';
 import { fileNames, hashOf } from './store.js';
-import type { ChatChunk, ConsentRequest, Decision, ModelSpec, NearsideNote } from './types.js';
-import init, { Crossing, Engine, inspect, memoryBytes, Source } from './wasm/simd/nearside.js';
+import type { ConsentRequest, Decision, FarConfig, ModelSpec, Policy } from './types.js';
+import init, { Crossing, Engine, inspect, memoryBytes, type Route, Source } from './wasm/simd/nearside.js';
 
 /** What a running call can use. */
 interface Running<M extends Method> {
@@ -52,49 +53,37 @@ const handlers: Handlers = {
     });
   },
 
-  async decide({ request, policy }, { signal }) {
-    return inTurn(signal, (loaded) => loaded.decide(request, policy, () => pause(signal)));
+  async decide({ request, policy, far }, { signal }) {
+    const route = await routeOf(policy, far, 'not-asked');
+    return inTurn(signal, (loaded) => loaded.decide(request, route, () => pause(signal)));
   },
 
   async chat({ request, policy, far }, { emit, ask, signal }) {
-    if (policy.mode === 'far-only' && !far) {
-      throw new NearsideError(
-        'invalid_request',
-        'the policy is far-only but no far side is configured; pass `far` when loading',
-      );
-    }
-    const answerNear = (mode: typeof policy.mode, note: Partial<NearsideNote> | null) =>
-      inTurn(signal, (loaded) =>
-        loaded.chat(request, { ...policy, mode }, modelId, (chunk) => {
+    const answer = async (consent: Route['situation']['consent']) => {
+      const route = await routeOf(policy, far, consent);
+      return inTurn(signal, (loaded) =>
+        loaded.chat(request, route, modelId, (chunk) => {
           if (chunk) {
-            emit(note ? { ...chunk, nearside: { ...chunk.nearside, ...note } } : chunk);
+            emit(chunk);
           }
           return pause(signal);
         }),
       );
-    if (!far) {
-      await answerNear('near-only', null);
-      return null;
-    }
-    const outcome = await answerNear(policy.mode, null);
-    if (outcome.side === 'near') {
+    };
+    const outcome = await answer('not-asked');
+    if (outcome.side === 'near' || !far) {
       return null;
     }
     const { decision } = outcome;
     const crossing = new Crossing(request, far.model, policy.redact);
     try {
       const preview = previewOf(crossing, destinationOf(far), decision);
-      const asked = policy.mode === 'ask';
-      if (asked && !(await ask(preview))) {
-        await answerNear('near-only', {
-          ...decision,
-          side: 'near',
-          reasons: ['the crossing was declined', ...decision.reasons],
-        });
+      if (decision.needs_consent && !(await ask(preview))) {
+        await answer('refused');
         return null;
       }
-      const grantedBy = asked ? 'consent' : 'policy';
-      await cross({ crossing, preview, token: far.token, grantedBy, emit: emit as (chunk: ChatChunk) => void, signal });
+      const grantedBy = decision.needs_consent ? 'consent' : 'policy';
+      await cross({ crossing, preview, token: far.token, grantedBy, emit, signal });
     } finally {
       crossing.free();
     }
@@ -102,11 +91,17 @@ const handlers: Handlers = {
   },
 };
 
+async function routeOf(policy: Policy, far: FarConfig | null, consent: Route['situation']['consent']): Promise<Route> {
+  // Without a far side the ledger has no say, and a page without storage still answers near.
+  const past = far ? await spent() : { crossings: 0, spent_microdollars: 0 };
+  return { policy, situation: { consent, far_ready: far !== null, ...past } };
+}
+
 function previewOf(crossing: Crossing, destination: string, decision: Decision): ConsentRequest {
   const body = crossing.body();
   return {
     destination,
-    model: (JSON.parse(body) as { model?: string }).model ?? '',
+    model: crossing.model(),
     body,
     bytes: new TextEncoder().encode(body).length,
     redactions: crossing.redactions(),

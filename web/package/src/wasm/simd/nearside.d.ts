@@ -1,6 +1,15 @@
 // The wasm module as this package uses it. The build puts the module itself next to the compiled worker.
 import type { SyncAccessHandle } from '../../opfs.js';
-import type { ChatChunk, ChatRequest, Decision, ModelInfo, ModelInspection, Policy, Redaction } from '../../types.js';
+import type {
+  ChatChunk,
+  ChatRequest,
+  Decision,
+  ModelInfo,
+  ModelInspection,
+  Policy,
+  Redaction,
+  SentReceipt,
+} from '../../types.js';
 
 /** Fetches and starts the module; everything else needs it. */
 export default function init(): Promise<unknown>;
@@ -27,6 +36,17 @@ export class Source {
 /** What a model file says about itself. */
 export function inspect(source: Source): ModelInspection;
 
+/** What the router needs to know besides the request. */
+export interface Route {
+  policy: Policy;
+  situation: {
+    consent: 'not-asked' | 'granted' | 'refused';
+    far_ready: boolean;
+    crossings: number;
+    spent_microdollars: number;
+  };
+}
+
 /** What became of a request that was put to the engine. */
 export type Outcome = { side: 'near' } | { side: 'far'; decision: Decision };
 
@@ -39,14 +59,14 @@ export class Engine {
   ): Promise<Engine>;
   info(): Omit<ModelInfo, 'id' | 'loadMs' | 'memoryBytes'>;
   /** Scores the request without answering it. */
-  decide(request: ChatRequest, policy: Policy, goOn: () => Promise<boolean>): Promise<Decision>;
+  decide(request: ChatRequest, route: Route, goOn: () => Promise<boolean>): Promise<Decision>;
   /**
    * Answers near unless the score says far. `emit` gets every chunk, and `null` between them when there is
    * nothing to show yet; resolving to `false` stops the answer.
    */
   chat(
     request: ChatRequest,
-    policy: Policy,
+    route: Route,
     model: string,
     emit: (chunk: ChatChunk | null) => Promise<boolean>,
   ): Promise<Outcome>;
@@ -57,7 +77,11 @@ export class Crossing {
   constructor(request: ChatRequest, model: string | undefined, redact: boolean);
   /** The exact body to send. */
   body(): string;
+  /** The model asked for; empty for the Worker's own choice. */
+  model(): string;
   redactions(): Redaction[];
+  /** The receipt of sending it now. */
+  receipt(destination: string, reasons: string[]): SentReceipt;
   /** Takes bytes of the answer's event stream; gives the chunks they complete, placeholders restored. */
   push(bytes: Uint8Array): Omit<ChatChunk, 'nearside'>[];
   /** The stream's end; throws if the answer was cut off. */
