@@ -1,0 +1,60 @@
+// Keeps the app itself on the device, so that it opens offline. Models are not its business: the page keeps
+// them, verified, in its private files. Cached answers keep their headers, so the page stays isolated.
+
+const SHELL = /* SHELL */ [];
+const CACHE = `nearside-${SHELL.join('|')}`;
+
+self.addEventListener('install', (event) => {
+  event.waitUntil(
+    caches
+      .open(CACHE)
+      .then((cache) => cache.addAll(SHELL))
+      .then(() => self.skipWaiting()),
+  );
+});
+
+self.addEventListener('activate', (event) => {
+  event.waitUntil(
+    caches
+      .keys()
+      .then((names) => Promise.all(names.filter((name) => name !== CACHE).map((name) => caches.delete(name))))
+      .then(() => self.clients.claim()),
+  );
+});
+
+self.addEventListener('fetch', (event) => {
+  const { request } = event;
+  const url = new URL(request.url);
+  if (request.method !== 'GET' || url.origin !== self.location.origin || request.headers.has('range')) {
+    return;
+  }
+  const path = new URL(request.url).href.replace(/[?#].*$/, '');
+  if (request.mode === 'navigate' || path.endsWith('/nearside.json')) {
+    event.respondWith(freshOrKept(request));
+  } else if (SHELL.some((name) => new URL(name, self.location.href).href === path)) {
+    event.respondWith(keptOrFresh(request));
+  }
+});
+
+async function freshOrKept(request) {
+  const cache = await caches.open(CACHE);
+  const key = request.mode === 'navigate' ? './' : request;
+  try {
+    const response = await fetch(request);
+    if (response.ok) {
+      await cache.put(key, response.clone());
+    }
+    return response;
+  } catch (error) {
+    const kept = await cache.match(key);
+    if (kept) {
+      return kept;
+    }
+    throw error;
+  }
+}
+
+async function keptOrFresh(request) {
+  const cache = await caches.open(CACHE);
+  return (await cache.match(request, { ignoreSearch: true })) ?? fetch(request);
+}
