@@ -174,7 +174,7 @@ mod tests {
             "on 2024-11-20 at 12:30:45, or 20.11.2024 or 01.02.2024",
             "pi is 3.14159265358979 and 0.123456789",
             "4111 1111 1111 1112 is no card, order 123456",
-            "DE00 3704 4440 5320 1300 00 has a wrong check digit",
+            "DE00 9704 9044 9532 9130 97 has a wrong check digit",
             "version 1.2.3 and 300.1.1.1 and std::fs::read, a::b, dead::beef",
             "sk-learn, ghp_short, eyJust text",
             "commit 9fceb02d0ae598e95dc970b74767f19372d61af8",
