@@ -113,69 +113,69 @@ function renderEmpty(app: App, started: boolean, loadModel: (model: CatalogueMod
 class Answer {
   text = '';
   readonly #entry: HTMLElement;
-  readonly #body: HTMLElement;
-  readonly #foot: HTMLElement;
-  readonly #started = performance.now();
+  readonly #body = make('p', { class: 'text' });
+  readonly #badge = make('span', { class: 'badge' });
+  readonly #speed = make('span', { class: 'speed' });
+  readonly #score = make('span', { class: 'score' });
+  readonly #receipt = make('a', { href: '#crossings' }, 'Receipt');
+  readonly #reasons = make('p');
+  readonly #why = make('details', { class: 'why' }, make('summary', {}, 'Why'), this.#reasons);
   #firstToken = 0;
   #pieces = 0;
-  #note: NearsideNote | null = null;
 
   constructor(list: HTMLElement) {
-    this.#body = make('p', { class: 'text' });
-    this.#foot = make('footer', {}, 'Thinking…');
-    this.#entry = make('li', { class: 'message assistant', 'aria-busy': 'true' }, this.#body, this.#foot);
+    this.#badge.textContent = 'Thinking…';
+    for (const part of [this.#speed, this.#score, this.#receipt, this.#why]) {
+      part.hidden = true;
+    }
+    const foot = make('footer', {}, this.#badge, this.#speed, this.#score, this.#receipt, this.#why);
+    this.#entry = make('li', { class: 'message assistant', 'aria-busy': 'true' }, this.#body, foot);
     list.append(this.#entry);
     this.#entry.scrollIntoView({ block: 'end' });
   }
 
   add(text: string, note: NearsideNote): void {
-    this.#note = { ...note, timings: note.timings ?? this.#note?.timings };
-    this.#entry.dataset['side'] = note.side;
     if (text) {
       const now = performance.now();
       this.#firstToken ||= now;
       this.#pieces += 1;
       this.text += text;
       this.#body.append(text);
-      this.#entry.scrollIntoView({ block: 'end' });
+      // What the page sees itself, until the engine's own figure comes with the last chunk.
+      const seconds = (now - this.#firstToken) / 1000;
+      this.#show(this.#speed, seconds > 0 ? speedOf((this.#pieces - 1) / seconds) : '');
     }
-    this.#foot.replaceChildren(...this.#facts());
+    if (note.timings?.completion_tokens_per_second) {
+      this.#show(this.#speed, speedOf(note.timings.completion_tokens_per_second));
+    }
+    this.#entry.dataset['side'] = note.side;
+    this.#badge.className = `badge ${note.side}`;
+    this.#badge.textContent = note.side === 'near' ? 'Near' : 'Far';
+    this.#receipt.hidden = !note.receipt;
+    if (note.score !== undefined && note.threshold !== undefined) {
+      this.#show(this.#score, `score ${score(note.score)}, threshold ${score(note.threshold)}`);
+    }
+    this.#reasons.textContent = note.reasons.join(' ');
+    this.#why.hidden = note.reasons.length === 0;
+    this.#entry.scrollIntoView({ block: 'end' });
   }
 
   end(problem: string): void {
     this.#entry.removeAttribute('aria-busy');
-    this.#foot.replaceChildren(...this.#facts());
+    if (!this.#entry.dataset['side']) {
+      this.#badge.hidden = true;
+    }
     if (problem) {
       this.#entry.append(make('p', { class: 'problem', role: 'alert' }, problem));
     }
   }
 
-  #facts(): HTMLElement[] {
-    const note = this.#note;
-    if (!note) {
-      return [];
-    }
-    const facts = [make('span', { class: `badge ${note.side}` }, note.side === 'near' ? 'Near' : 'Far')];
-    const speed = note.timings?.completion_tokens_per_second ?? this.#speed();
-    if (speed) {
-      facts.push(make('span', { class: 'speed' }, `${speed.toFixed(1)} tokens/s`));
-    }
-    const why = [...note.reasons];
-    if (note.score !== undefined && note.threshold !== undefined) {
-      why.unshift(`Score ${score(note.score)}, threshold ${score(note.threshold)}.`);
-    }
-    if (why.length > 0) {
-      facts.push(make('span', { class: 'why' }, why.join(' ')));
-    }
-    if (note.receipt) {
-      facts.push(make('a', { href: '#crossings' }, 'Receipt'));
-    }
-    return facts;
+  #show(part: HTMLElement, text: string): void {
+    part.textContent = text;
+    part.hidden = text === '';
   }
+}
 
-  /** What the page sees itself, until the engine's own figure comes with the last chunk. */
-  #speed(): number {
-    const seconds = (performance.now() - (this.#firstToken || this.#started)) / 1000;
-    return this.#pieces > 1 && seconds > 0 ? (this.#pieces - 1) / seconds : 0;
-  }
+function speedOf(tokensPerSecond: number): string {
+  return `${tokensPerSecond.toFixed(1)} tokens/s`;
 }
