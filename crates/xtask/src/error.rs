@@ -1,5 +1,6 @@
 //! What can go wrong in a chore, each with what to do about it.
 
+use std::fmt::Display;
 use std::path::PathBuf;
 
 /// Why a chore stopped.
@@ -41,6 +42,6 @@ impl<T> Doing<T> for std::io::Result<T> {
 }
 
 /// An error in a file or a value that a person wrote.
-pub(crate) fn invalid(place: impl ToString, problem: impl ToString) -> XtaskError {
-    XtaskError::Invalid { place: place.to_string(), problem: problem.to_string() }
+pub(crate) fn invalid(place: impl Display, problem: impl Display) -> XtaskError {
+    XtaskError::Invalid { place: format!("{place}"), problem: format!("{problem}") }
 }

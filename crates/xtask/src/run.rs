@@ -56,7 +56,7 @@ impl Run {
     }
 
     pub(crate) fn args<S: AsRef<OsStr>>(self, args: impl IntoIterator<Item = S>) -> Self {
-        args.into_iter().fold(self, |run, arg| run.arg(arg))
+        args.into_iter().fold(self, Self::arg)
     }
 
     pub(crate) fn env(mut self, name: &str, value: impl AsRef<OsStr>) -> Self {
@@ -112,11 +112,6 @@ impl Run {
             seen(&line);
         }
         child.wait().map_err(|source| self.start_error(source))
-    }
-
-    /// Runs it on the terminal as it is, for output that people read whole.
-    pub(crate) fn inherit(mut self) -> Result<ExitStatus> {
-        self.command.status().map_err(|source| self.start_error(source))
     }
 
     /// Runs it silently and gives what it printed; a failure shows its error output.

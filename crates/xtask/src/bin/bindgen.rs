@@ -16,6 +16,7 @@ enum Target {
 }
 
 /// Writes the JavaScript around a wasm module.
+#[expect(clippy::struct_excessive_bools, reason = "each is a switch of the command line it stands in for")]
 #[derive(Debug, Parser)]
 #[command(name = "nearside-bindgen", version)]
 struct Arguments {

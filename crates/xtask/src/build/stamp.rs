@@ -67,7 +67,8 @@ fn files(path: &Path) -> Result<Vec<PathBuf>> {
     let mut found = Vec::new();
     for entry in entries {
         let name = entry.file_name().unwrap_or_default().to_string_lossy().into_owned();
-        if !PASSED_OVER.contains(&name.as_str()) && !name.ends_with(".tgz") {
+        let packed = entry.extension().is_some_and(|ending| ending == "tgz");
+        if !PASSED_OVER.contains(&name.as_str()) && !packed {
             found.extend(files(&entry)?);
         }
     }

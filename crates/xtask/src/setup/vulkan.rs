@@ -1,4 +1,4 @@
-//! Vulkan without a GPU: Mesa's lavapipe, and the SwiftShader that Chromium carries.
+//! Vulkan without a GPU: Mesa's lavapipe, and the `SwiftShader` that Chromium carries.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -13,7 +13,7 @@ pub(crate) fn lavapipe() -> Option<PathBuf> {
         .find(|path| path.file_name().is_some_and(|name| name.to_string_lossy().starts_with("lvp_icd")))
 }
 
-/// SwiftShader's driver file, which lies beside Chromium's own program.
+/// `SwiftShader`'s driver file, which lies beside Chromium's own program.
 pub(crate) fn swiftshader() -> Option<PathBuf> {
     let beside = super::find_chromium()
         .and_then(|path| fs::canonicalize(path).ok())

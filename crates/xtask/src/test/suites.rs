@@ -1,0 +1,161 @@
+//! The suites: what each needs and how it is run.
+
+use std::ffi::OsStr;
+use std::fs;
+use std::path::PathBuf;
+
+use super::tally::{CargoReader, NodeReader, Reader, Tally};
+use crate::build::{self, Part};
+use crate::context::Context;
+use crate::error::{Doing, Result, XtaskError};
+use crate::models;
+use crate::run::Run;
+use crate::setup::{self, Tool};
+
+/// What compiles for the web only, or is tested by a suite of its own.
+const NOT_NATIVE: [&str; 3] = ["nearside-gpu", "nearside-web", "nearside-worker"];
+
+/// What has tests of its own that make sense as WebAssembly: everything that runs in the page and asks nothing of it.
+const AS_WASM: [&str; 6] =
+    ["nearside-gguf", "nearside-text", "nearside-engine", "nearside-cpu", "nearside-route", "nearside-wire"];
+
+/// A suite of tests.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+pub(crate) enum Suite {
+    /// Unit, integration and documentation tests of every native crate.
+    Rust,
+    /// Only the tests with hostile files.
+    Hostile,
+    /// The GPU backend on each software driver.
+    Gpu,
+    /// The unit tests of the crates that run in the page, as WebAssembly.
+    Wasm,
+    /// The Worker under workerd.
+    Worker,
+    /// The npm package and the demo in Chromium.
+    Browser,
+}
+
+/// All suites; the hostile files are part of the first.
+pub(super) const ALL: [Suite; 5] = [Suite::Rust, Suite::Gpu, Suite::Wasm, Suite::Worker, Suite::Browser];
+
+impl Suite {
+    pub(super) fn run(self, context: &Context, filter: Option<&str>) -> Result<Tally> {
+        match self {
+            Self::Rust => rust(context, filter),
+            Self::Hostile => hostile(context, filter),
+            Self::Gpu => gpu(context, filter),
+            Self::Wasm => wasm(context, filter),
+            Self::Worker => worker(context, filter),
+            Self::Browser => browser(context, filter),
+        }
+    }
+}
+
+fn rust(context: &Context, filter: Option<&str>) -> Result<Tally> {
+    models::ensure(context, models::DEFAULT)?;
+    let run = Run::cargo(&context.target()).args(["test", "--locked", "--workspace", "--no-fail-fast"]);
+    let run = NOT_NATIVE.iter().fold(run, |run, package| run.args(["--exclude", package]));
+    cargo(context, run.label("rust"), filter)
+}
+
+fn hostile(context: &Context, filter: Option<&str>) -> Result<Tally> {
+    let run =
+        Run::cargo(&context.target()).args(["test", "--locked", "--workspace", "--no-fail-fast", "--test", "hostile*"]);
+    let run = NOT_NATIVE.iter().fold(run, |run, package| run.args(["--exclude", package]));
+    cargo(context, run.label("hostile"), filter)
+}
+
+fn gpu(context: &Context, filter: Option<&str>) -> Result<Tally> {
+    setup::ensure(context, &[Tool::Vulkan])?;
+    models::ensure(context, models::DEFAULT)?;
+    let test = |label: &str| {
+        Run::cargo(&context.target())
+            .args(["test", "--locked", "--package", "nearside-gpu", "--no-fail-fast"])
+            .label(label)
+    };
+    let drivers = [("lavapipe", setup::lavapipe()), ("swiftshader", setup::swiftshader())];
+    if drivers.iter().all(|(_, driver)| driver.is_none()) {
+        return cargo(context, test("gpu"), filter);
+    }
+    let mut tally = Tally::default();
+    for (name, driver) in drivers {
+        match driver {
+            Some(driver) => {
+                let run = test(name).env("VK_ICD_FILENAMES", &driver).env("VK_DRIVER_FILES", &driver);
+                tally.add(cargo(context, run, filter)?);
+            }
+            None => tally.skip(&format!("GPU tests on {name}: its driver file is not on this machine")),
+        }
+    }
+    Ok(tally)
+}
+
+fn wasm(context: &Context, filter: Option<&str>) -> Result<Tally> {
+    setup::ensure(context, &[Tool::Rust, Tool::Node])?;
+    models::ensure(context, models::DEFAULT)?;
+    let runner = format!("node --no-warnings {}", context.in_root("crates/xtask/wasi.mjs").display());
+    let run = Run::cargo(&context.wasm_target())
+        .args(["test", "--locked", "--target", "wasm32-wasip1", "--lib", "--no-fail-fast"])
+        .env("CARGO_TARGET_WASM32_WASIP1_RUNNER", runner)
+        .env("CARGO_TARGET_WASM32_WASIP1_RUSTFLAGS", "-Ctarget-feature=+simd128")
+        .label("wasm");
+    let run = AS_WASM.iter().fold(run, |run, package| run.args(["--package", package]));
+    cargo(context, run, filter)
+}
+
+fn worker(context: &Context, filter: Option<&str>) -> Result<Tally> {
+    setup::ensure(context, &[Tool::Node, Tool::Npm])?;
+    models::ensure(context, models::DEFAULT)?;
+    build::build(context, &[Part::Cli, Part::Worker])?;
+    node(context, "worker", Run::new("node"), filter)
+}
+
+fn browser(context: &Context, filter: Option<&str>) -> Result<Tally> {
+    setup::ensure(context, &[Tool::Node, Tool::Npm, Tool::Chromium])?;
+    models::ensure(context, models::DEFAULT)?;
+    build::build(context, &[Part::Cli, Part::Demo, Part::Worker])?;
+    node(context, "browser", super::with_tools(context, Run::new("node"))?, filter)
+}
+
+fn cargo(context: &Context, run: Run, filter: Option<&str>) -> Result<Tally> {
+    let run = filter.into_iter().fold(run, Run::arg);
+    let run = run.args(["--", "--show-output"]).folder(context.root());
+    observe::<CargoReader>(super::with_places(context, run))
+}
+
+fn node(context: &Context, folder: &str, run: Run, filter: Option<&str>) -> Result<Tally> {
+    let files = test_files(context, folder)?;
+    let run = run.args(["--test", "--test-reporter=spec", "--test-concurrency=1"]);
+    let run = filter.into_iter().fold(run, |run, filter| run.arg(format!("--test-name-pattern={filter}")));
+    let run = run.args(files.iter().map(|file| file.as_os_str())).label(folder).folder(context.root());
+    observe::<NodeReader>(super::with_places(context, run))
+}
+
+/// The test files of a folder; naming them works in every version of Node, naming the folder does not.
+fn test_files(context: &Context, folder: &str) -> Result<Vec<PathBuf>> {
+    let folder = context.in_root("tests").join(folder);
+    let mut files = Vec::new();
+    for entry in fs::read_dir(&folder).doing("read the folder", &folder)? {
+        let path = entry.doing("read the folder", &folder)?.path();
+        if path.file_name().and_then(OsStr::to_str).is_some_and(|name| name.ends_with(".test.mjs")) {
+            files.push(path);
+        }
+    }
+    files.sort();
+    if files.is_empty() {
+        return Err(XtaskError::Stopped(format!("{} holds no *.test.mjs", folder.display())));
+    }
+    Ok(files)
+}
+
+fn observe<R: Reader>(run: Run) -> Result<Tally> {
+    let mut reader = R::default();
+    let shown = run.shown().to_owned();
+    let status = run.observe(|line| reader.line(line))?;
+    let mut tally = reader.finish();
+    if !status.success() && tally.failed == 0 {
+        tally.fail(format!("`{shown}` ended with {status} and named no failed test"));
+    }
+    Ok(tally)
+}
