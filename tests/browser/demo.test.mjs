@@ -84,7 +84,7 @@ describe('demo', { skip }, () => {
     await page.locator('.message.assistant .text:not(:empty)').waitFor();
     await page.click('#stop');
     await page.locator('#send:visible').waitFor();
-    assert.match(await page.locator('.problem').innerText(), /Stopped/);
+    assert.match(await page.locator('.problem').textContent(), /Stopped/);
   });
 
   test('a bad file of one’s own is one clear line, and the kept model loads again', async () => {
@@ -92,7 +92,7 @@ describe('demo', { skip }, () => {
     const bad = { name: 'notes.gguf', mimeType: 'application/octet-stream', buffer: Buffer.from('bread, milk, eggs') };
     await page.setInputFiles('#file', bad);
     await page.locator('#errors p').waitFor();
-    assert.match(await page.locator('#errors p').innerText(), /GGUF|truncated|beyond/);
+    assert.match(await page.locator('#errors p').textContent(), /GGUF|truncated|beyond/);
     await page.locator('#errors button').click();
     await page.getByRole('button', { name: /^Load / }).click();
     await page.getByText('Loaded').waitFor();

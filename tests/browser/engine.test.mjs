@@ -169,5 +169,6 @@ describe('engine', { skip }, () => {
   test('an unloaded engine says so', async () => {
     const { error } = await complete({ messages: QUESTION });
     assert.equal(error?.code, 'aborted');
+    assert.match(error.message, /unloaded/);
   });
 });

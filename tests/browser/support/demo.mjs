@@ -27,22 +27,18 @@ export async function ask(page, question, onConsent = null) {
   await dialog.or(finished).first().waitFor();
   let consent = null;
   if (await dialog.isVisible()) {
-    consent = { body: await page.locator('#consent-body').innerText() };
+    consent = { body: await page.locator('#consent-body').textContent() };
     await onConsent?.(page);
   }
   await finished.waitFor();
   return {
-    text: await answer.locator('.text').innerText(),
+    text: await answer.locator('.text').textContent(),
     side: await answer.getAttribute('data-side'),
-    speed: await innerText(answer.locator('.speed')),
+    speed: await textContent(answer.locator('.speed')),
     why: await textContent(answer.locator('.why p')),
-    problem: await innerText(answer.locator('.problem')),
+    problem: await textContent(answer.locator('.problem')),
     consent,
   };
-}
-
-async function innerText(locator) {
-  return (await locator.count()) > 0 ? locator.first().innerText() : '';
 }
 
 async function textContent(locator) {

@@ -42,6 +42,12 @@ export function describeError(thrown: unknown, fallback: ErrorCode): ErrorMessag
   if (thrown instanceof DOMException && thrown.name === 'AbortError') {
     return { code: 'aborted', message: 'the request was aborted' };
   }
+  if (thrown instanceof WebAssembly.RuntimeError) {
+    return {
+      code: 'engine_failed',
+      message: `the engine stopped (${thrown.message}); load the model again, or a smaller one`,
+    };
+  }
   if (thrown instanceof Error) {
     // Errors made by the wasm module carry a code as an own property.
     const code = (thrown as { code?: unknown }).code;

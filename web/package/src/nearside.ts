@@ -115,6 +115,6 @@ export class Nearside {
 
   /** Ends the worker and gives its memory back; answers under way end with the error `aborted`. */
   unload(): void {
-    this.#client.end(abortedError());
+    this.#client.end(new NearsideError('aborted', 'the model was unloaded; load it again'));
   }
 }

@@ -148,7 +148,7 @@ class Answer {
     if (note.timings?.completion_tokens_per_second) {
       this.#show(this.#speed, speedOf(note.timings.completion_tokens_per_second));
     }
-    this.#entry.dataset['side'] = note.side;
+    this.#entry.setAttribute('data-side', note.side);
     this.#badge.className = `badge ${note.side}`;
     this.#badge.textContent = note.side === 'near' ? 'Near' : 'Far';
     this.#receipt.hidden = !note.receipt;
@@ -162,7 +162,7 @@ class Answer {
 
   end(problem: string): void {
     this.#entry.removeAttribute('aria-busy');
-    if (!this.#entry.dataset['side']) {
+    if (!this.#entry.hasAttribute('data-side')) {
       this.#badge.hidden = true;
     }
     if (problem) {
