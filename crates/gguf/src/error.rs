@@ -21,7 +21,9 @@ pub enum GgufError {
         begins: String,
     },
     /// The format's version is not one this crate reads.
-    #[error("GGUF version {version} (byte offset 4) is not supported, expected 2 or 3; convert the model again with a current converter")]
+    #[error(
+        "GGUF version {version} (byte offset 4) is not supported, expected 2 or 3; convert the model again with a current converter"
+    )]
     Version {
         /// What the file says.
         version: u32,
@@ -30,7 +32,9 @@ pub enum GgufError {
     #[error("the file is a big-endian GGUF file (version bytes at offset 4 are reversed); get the little-endian one")]
     BigEndian,
     /// The file ends in the middle of something.
-    #[error("the file ends inside {what}: {needed} bytes needed at byte offset {offset}, the file has {length} bytes; it is probably truncated: download it again")]
+    #[error(
+        "the file ends inside {what}: {needed} bytes needed at byte offset {offset}, the file has {length} bytes; it is probably truncated: download it again"
+    )]
     Truncated {
         /// What was being read.
         what: String,
@@ -42,7 +46,9 @@ pub enum GgufError {
         length: u64,
     },
     /// A count or a length is not plausible.
-    #[error("{what} at byte offset {offset} is {count}, at most {limit} is possible here; the file is damaged: download it again")]
+    #[error(
+        "{what} at byte offset {offset} is {count}, at most {limit} is possible here; the file is damaged: download it again"
+    )]
     Count {
         /// What is counted.
         what: String,
@@ -54,7 +60,9 @@ pub enum GgufError {
         limit: u64,
     },
     /// The header would take more memory than any real model's.
-    #[error("the header needs more than {limit} bytes of memory by byte offset {offset} ({what}); the file is damaged or hostile: get it from its publisher")]
+    #[error(
+        "the header needs more than {limit} bytes of memory by byte offset {offset} ({what}); the file is damaged or hostile: get it from its publisher"
+    )]
     Memory {
         /// What was being read.
         what: String,
@@ -82,7 +90,9 @@ pub enum GgufError {
         name: String,
     },
     /// Two values under one key.
-    #[error("metadata key `{key}` appears a second time at byte offset {offset}; the file is malformed: get it from its publisher")]
+    #[error(
+        "metadata key `{key}` appears a second time at byte offset {offset}; the file is malformed: get it from its publisher"
+    )]
     DuplicateKey {
         /// Which key.
         key: String,
@@ -90,7 +100,9 @@ pub enum GgufError {
         offset: u64,
     },
     /// A value's type number means nothing.
-    #[error("metadata key `{key}` has the unknown value type {id} at byte offset {offset}, known are 0 to 12; the file is damaged or newer than this program")]
+    #[error(
+        "metadata key `{key}` has the unknown value type {id} at byte offset {offset}, known are 0 to 12; the file is damaged or newer than this program"
+    )]
     ValueType {
         /// Which key.
         key: String,
@@ -100,7 +112,9 @@ pub enum GgufError {
         offset: u64,
     },
     /// An array of arrays.
-    #[error("metadata key `{key}` holds an array of arrays (byte offset {offset}), which no known model needs; get the file from its publisher")]
+    #[error(
+        "metadata key `{key}` holds an array of arrays (byte offset {offset}), which no known model needs; get the file from its publisher"
+    )]
     NestedArray {
         /// Which key.
         key: String,
@@ -108,7 +122,9 @@ pub enum GgufError {
         offset: u64,
     },
     /// A boolean is neither 0 nor 1.
-    #[error("metadata key `{key}` holds the byte {byte} at offset {offset} where a boolean (0 or 1) belongs; the file is damaged: download it again")]
+    #[error(
+        "metadata key `{key}` holds the byte {byte} at offset {offset} where a boolean (0 or 1) belongs; the file is damaged: download it again"
+    )]
     Boolean {
         /// Which key.
         key: String,
@@ -118,7 +134,9 @@ pub enum GgufError {
         offset: u64,
     },
     /// `general.alignment` cannot be used.
-    #[error("metadata key `general.alignment` is {alignment}, expected a power of two up to {limit}; the file is malformed: get it from its publisher")]
+    #[error(
+        "metadata key `general.alignment` is {alignment}, expected a power of two up to {limit}; the file is malformed: get it from its publisher"
+    )]
     Alignment {
         /// What the file says.
         alignment: u64,
@@ -126,7 +144,9 @@ pub enum GgufError {
         limit: u64,
     },
     /// Two tensors of one name.
-    #[error("tensor `{name}` appears a second time at byte offset {offset}; the file is malformed: get it from its publisher")]
+    #[error(
+        "tensor `{name}` appears a second time at byte offset {offset}; the file is malformed: get it from its publisher"
+    )]
     DuplicateTensor {
         /// Which name.
         name: String,
@@ -134,7 +154,9 @@ pub enum GgufError {
         offset: u64,
     },
     /// A tensor has no axes or too many.
-    #[error("tensor `{name}` has {count} dimensions (byte offset {offset}), expected 1 to 4; the file is damaged: download it again")]
+    #[error(
+        "tensor `{name}` has {count} dimensions (byte offset {offset}), expected 1 to 4; the file is damaged: download it again"
+    )]
     DimensionCount {
         /// Which tensor.
         name: String,
@@ -144,7 +166,9 @@ pub enum GgufError {
         offset: u64,
     },
     /// A tensor's shape multiplies to nothing, or to more than fits 64 bits.
-    #[error("tensor `{name}` has the impossible shape {dimensions:?} (byte offset {offset}); the file is damaged: download it again")]
+    #[error(
+        "tensor `{name}` has the impossible shape {dimensions:?} (byte offset {offset}); the file is damaged: download it again"
+    )]
     Shape {
         /// Which tensor.
         name: String,
@@ -166,7 +190,10 @@ pub enum GgufError {
         offset: u64,
     },
     /// A tensor is stored in a way this crate does not know.
-    #[error("tensor `{name}` is stored as type {id} (byte offset {offset}), which is not supported; use a file quantized to one of {}", supported())]
+    #[error(
+        "tensor `{name}` is stored as type {id} (byte offset {offset}), which is not supported; use a file quantized to one of {}",
+        supported()
+    )]
     DataType {
         /// Which tensor.
         name: String,
@@ -176,7 +203,9 @@ pub enum GgufError {
         offset: u64,
     },
     /// A tensor's data does not begin on a multiple of the alignment.
-    #[error("tensor `{name}` has the data offset {data_offset} (at byte offset {offset}), expected a multiple of {alignment}; the file is malformed: get it from its publisher")]
+    #[error(
+        "tensor `{name}` has the data offset {data_offset} (at byte offset {offset}), expected a multiple of {alignment}; the file is malformed: get it from its publisher"
+    )]
     Unaligned {
         /// Which tensor.
         name: String,
@@ -188,7 +217,9 @@ pub enum GgufError {
         offset: u64,
     },
     /// A tensor's data lies beyond the end.
-    #[error("tensor `{name}` needs {size} bytes at {data_offset} after the data's start at {data_start}, the file has {length} bytes; it is probably truncated: download it again")]
+    #[error(
+        "tensor `{name}` needs {size} bytes at {data_offset} after the data's start at {data_start}, the file has {length} bytes; it is probably truncated: download it again"
+    )]
     BeyondEnd {
         /// Which tensor.
         name: String,
@@ -202,7 +233,9 @@ pub enum GgufError {
         length: u64,
     },
     /// Two tensors share bytes.
-    #[error("tensors `{first}` and `{second}` overlap at byte offset {offset}; the file is malformed: get it from its publisher")]
+    #[error(
+        "tensors `{first}` and `{second}` overlap at byte offset {offset}; the file is malformed: get it from its publisher"
+    )]
     Overlap {
         /// The one that begins first.
         first: String,

@@ -107,7 +107,11 @@ impl Metadata {
             None => Ok(None),
             Some(Value::Unsigned(number)) => Ok(Some(*number)),
             Some(Value::Signed(number)) if *number >= 0 => Ok(Some(*number as u64)),
-            Some(other) => Err(MetadataError::WrongType { key: key.to_owned(), found: other.kind(), expected: "an unsigned integer" }),
+            Some(other) => Err(MetadataError::WrongType {
+                key: key.to_owned(),
+                found: other.kind(),
+                expected: "an unsigned integer",
+            }),
         }
     }
 
@@ -123,7 +127,9 @@ impl Metadata {
             Some(Value::Float(number)) => Ok(Some(*number)),
             Some(Value::Unsigned(number)) => Ok(Some(*number as f64)),
             Some(Value::Signed(number)) => Ok(Some(*number as f64)),
-            Some(other) => Err(MetadataError::WrongType { key: key.to_owned(), found: other.kind(), expected: "a float" }),
+            Some(other) => {
+                Err(MetadataError::WrongType { key: key.to_owned(), found: other.kind(), expected: "a float" })
+            }
         }
     }
 
@@ -135,7 +141,11 @@ impl Metadata {
             Some(Value::SignedArray(numbers)) if numbers.iter().all(|number| *number >= 0) => {
                 Ok(Some(numbers.iter().map(|number| *number as u64).collect()))
             }
-            Some(other) => Err(MetadataError::WrongType { key: key.to_owned(), found: other.kind(), expected: "an array of unsigned integers" }),
+            Some(other) => Err(MetadataError::WrongType {
+                key: key.to_owned(),
+                found: other.kind(),
+                expected: "an array of unsigned integers",
+            }),
         }
     }
 }

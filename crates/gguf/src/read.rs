@@ -201,11 +201,19 @@ fn read_entry(cursor: &mut Cursor<'_>, name: String, alignment: u64) -> Result<T
 }
 
 fn product(dimensions: &[u64]) -> Option<u64> {
-    dimensions.iter().try_fold(1u64, |product, &dimension| product.checked_mul(dimension)).filter(|&product| product > 0)
+    dimensions
+        .iter()
+        .try_fold(1u64, |product, &dimension| product.checked_mul(dimension))
+        .filter(|&product| product > 0)
 }
 
 /// Turns offsets within the data into offsets within the file, and sees that every tensor has bytes of its own there.
-fn place(mut tensors: Vec<TensorInfo>, header_end: u64, alignment: u64, length: u64) -> Result<Vec<TensorInfo>, GgufError> {
+fn place(
+    mut tensors: Vec<TensorInfo>,
+    header_end: u64,
+    alignment: u64,
+    length: u64,
+) -> Result<Vec<TensorInfo>, GgufError> {
     let data_start = header_end.next_multiple_of(alignment);
     for tensor in &mut tensors {
         let data_offset = tensor.offset;
@@ -214,7 +222,13 @@ fn place(mut tensors: Vec<TensorInfo>, header_end: u64, alignment: u64, length: 
         match (start, end) {
             (Some(start), Some(end)) if end <= length => tensor.offset = start,
             _ => {
-                return Err(GgufError::BeyondEnd { name: tensor.name.clone(), data_offset, size: tensor.size, data_start, length });
+                return Err(GgufError::BeyondEnd {
+                    name: tensor.name.clone(),
+                    data_offset,
+                    size: tensor.size,
+                    data_start,
+                    length,
+                });
             }
         }
     }
@@ -222,7 +236,11 @@ fn place(mut tensors: Vec<TensorInfo>, header_end: u64, alignment: u64, length: 
     order.sort_unstable_by_key(|tensor| tensor.offset);
     for pair in order.windows(2) {
         if pair[0].offset + pair[0].size > pair[1].offset {
-            return Err(GgufError::Overlap { first: pair[0].name.clone(), second: pair[1].name.clone(), offset: pair[1].offset });
+            return Err(GgufError::Overlap {
+                first: pair[0].name.clone(),
+                second: pair[1].name.clone(),
+                offset: pair[1].offset,
+            });
         }
     }
     Ok(tensors)

@@ -19,7 +19,9 @@ pub trait ByteSource {
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum SourceError {
     /// The range does not lie inside the source.
-    #[error("bytes {offset}..{end} lie beyond the end of the file ({length} bytes); it is probably truncated: download it again")]
+    #[error(
+        "bytes {offset}..{end} lie beyond the end of the file ({length} bytes); it is probably truncated: download it again"
+    )]
     OutOfRange {
         /// First byte asked for.
         offset: u64,

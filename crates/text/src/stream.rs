@@ -1,0 +1,50 @@
+//! Tokens to text, one at a time.
+
+use crate::Tokenizer;
+
+/// Collects the bytes of tokens and gives out whole characters only, because a character may be spread over
+/// several tokens.
+#[derive(Debug, Clone, Default)]
+pub struct StreamDecoder {
+    pending: Vec<u8>,
+}
+
+impl StreamDecoder {
+    /// Nothing pending.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Takes the next token; the characters that it completes, which may be none. Bytes that can never become
+    /// a character are replaced.
+    pub fn push(&mut self, tokenizer: &Tokenizer, id: u32) -> String {
+        self.pending.extend(tokenizer.bytes(id));
+        let mut text = String::new();
+        let mut from = 0;
+        for chunk in self.pending.utf8_chunks() {
+            let invalid = chunk.invalid();
+            text.push_str(chunk.valid());
+            from += chunk.valid().len();
+            let begun = from + invalid.len() == self.pending.len() && may_continue(invalid);
+            if begun {
+                break;
+            }
+            from += invalid.len();
+            if !invalid.is_empty() {
+                text.push(char::REPLACEMENT_CHARACTER);
+            }
+        }
+        self.pending.drain(..from);
+        text
+    }
+
+    /// What is left when no token follows: a replacement character for each one that stayed incomplete.
+    pub fn finish(&mut self, _tokenizer: &Tokenizer) -> String {
+        String::from_utf8_lossy(&std::mem::take(&mut self.pending)).into_owned()
+    }
+}
+
+/// Whether bytes are the beginning of a character.
+fn may_continue(bytes: &[u8]) -> bool {
+    matches!(std::str::from_utf8(bytes), Err(error) if error.error_len().is_none())
+}

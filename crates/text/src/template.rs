@@ -1,0 +1,108 @@
+//! A conversation as the text that the model expects.
+
+use std::io::{self, Write};
+
+use minijinja::syntax::SyntaxConfig;
+use minijinja::value::Serde;
+use minijinja::{Environment, ErrorKind, Value, context};
+use nearside_gguf::Metadata;
+use serde::{Deserialize, Serialize};
+
+use crate::TextError;
+use crate::python;
+
+/// The longest published template has a tenth of this.
+const SOURCE_LIMIT: usize = 256 << 10;
+/// Far longer than any context.
+const OUTPUT_LIMIT: usize = 16 << 20;
+/// Steps that a rendering may take, and how many more for each message.
+const FUEL: u64 = 500_000;
+const FUEL_PER_MESSAGE: u64 = 5_000;
+/// Macros that call themselves stop here, before a small stack would.
+const RECURSION_LIMIT: usize = 64;
+const NAME: &str = "chat";
+
+/// One turn of a conversation.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Message {
+    /// Who speaks: `system`, `user` or `assistant`.
+    pub role: String,
+    /// What they say.
+    pub content: String,
+}
+
+/// The model's own layout of a conversation, a Jinja program that came with the file and is not trusted: it has
+/// a bounded number of steps, a bounded output, and nothing to reach but the messages.
+pub struct ChatTemplate {
+    environment: Environment<'static>,
+    begin: String,
+    end: String,
+}
+
+impl ChatTemplate {
+    /// The file's template, if it has one.
+    pub fn from_metadata(metadata: &Metadata) -> Result<Option<Self>, TextError> {
+        let Some(source) = metadata.text_if_present("tokenizer.chat_template")? else { return Ok(None) };
+        if source.len() > SOURCE_LIMIT {
+            return Err(TextError::TemplateLength { bytes: source.len(), limit: SOURCE_LIMIT });
+        }
+        let mut environment = Environment::new();
+        let syntax = SyntaxConfig::builder().trim_blocks(true).lstrip_blocks(true).build();
+        environment.set_syntax(syntax.map_err(|error| TextError::TemplateSyntax { reason: error.to_string() })?);
+        environment.set_recursion_limit(RECURSION_LIMIT);
+        python::install(&mut environment);
+        environment
+            .add_template_owned(NAME, python::without_generation_marks(source))
+            .map_err(|error| TextError::TemplateSyntax { reason: error.to_string() })?;
+        Ok(Some(Self { environment, begin: token(metadata, "bos")?, end: token(metadata, "eos")? }))
+    }
+
+    /// The text of a conversation; with `add_generation_prompt` it ends where the model's next turn begins.
+    pub fn render(&self, messages: &[Message], add_generation_prompt: bool) -> Result<String, TextError> {
+        let mut environment = self.environment.clone();
+        environment.set_fuel(Some(FUEL + FUEL_PER_MESSAGE * messages.len() as u64));
+        let template = environment.get_template(NAME).map_err(|error| failure(&error))?;
+        let mut output = Bounded(Vec::new());
+        let messages = Value::from(Serde(messages));
+        let context = context! { messages, add_generation_prompt, bos_token => self.begin.as_str(), eos_token => self.end.as_str() };
+        template.render_captured_to(context, &mut output).map_err(|error| failure(&error))?;
+        String::from_utf8(output.0).map_err(|error| TextError::Template { reason: error.to_string() })
+    }
+}
+
+/// The text of the token that a metadata key names.
+fn token(metadata: &Metadata, name: &str) -> Result<String, TextError> {
+    let key = format!("tokenizer.ggml.{name}_token_id");
+    let Some(id) = metadata.unsigned_if_present(&key)? else { return Ok(String::new()) };
+    let tokens = metadata.texts_if_present("tokenizer.ggml.tokens")?.unwrap_or_default();
+    let token = usize::try_from(id).ok().and_then(|id| tokens.get(id));
+    token.cloned().ok_or(TextError::SpecialOutOfRange { key, id, tokens: tokens.len() })
+}
+
+fn failure(error: &minijinja::Error) -> TextError {
+    if let Some(reason) = python::raised(error) {
+        return TextError::Refused { reason };
+    }
+    let reason = match error.kind() {
+        ErrorKind::OutOfFuel => "it takes more steps than a template needs".to_owned(),
+        ErrorKind::WriteFailure => format!("it writes more than {OUTPUT_LIMIT} bytes"),
+        _ => error.to_string(),
+    };
+    TextError::Template { reason }
+}
+
+struct Bounded(Vec<u8>);
+
+impl Write for Bounded {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        if self.0.len() + bytes.len() > OUTPUT_LIMIT {
+            return Err(io::Error::other("too much output"));
+        }
+        self.0.extend_from_slice(bytes);
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}

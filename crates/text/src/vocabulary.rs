@@ -1,0 +1,162 @@
+//! The tokens, kept compact: one block of text and one table of ids instead of a string and a map entry each.
+
+use std::collections::hash_map::RandomState;
+use std::hash::BuildHasher;
+
+use nearside_gguf::{Metadata, MetadataError, Value};
+
+use crate::TextError;
+
+const TOKENS: &str = "tokenizer.ggml.tokens";
+const TOKEN_TYPES: &str = "tokenizer.ggml.token_type";
+const EMPTY: u32 = u32::MAX;
+/// Ids above are free for marks such as [`EMPTY`].
+const LIMIT: usize = 1 << 24;
+
+/// What a token stands for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Kind {
+    /// A piece of text.
+    Normal,
+    /// What has no token.
+    Unknown,
+    /// A mark of the conversation, never text.
+    Control,
+    /// A piece of text that is never split or merged.
+    UserDefined,
+    /// Only there to fill the table.
+    Unused,
+    /// One byte.
+    Byte,
+}
+
+/// Every token's text, found by id, and every id, found by text.
+pub(crate) struct Vocabulary {
+    bytes: Vec<u8>,
+    ends: Vec<u32>,
+    kinds: Vec<Kind>,
+    slots: Vec<u32>,
+    hasher: RandomState,
+}
+
+impl Vocabulary {
+    /// Reads the tokens; `store` appends a token's text as it is to be kept.
+    pub(crate) fn read(metadata: &Metadata, store: impl Fn(&str, Kind, &mut Vec<u8>)) -> Result<Self, TextError> {
+        let tokens = metadata.texts(TOKENS)?;
+        let kinds = kinds(metadata, tokens.len())?;
+        let length = tokens.iter().map(String::len).sum();
+        if tokens.is_empty() || tokens.len() > LIMIT || u32::try_from(length).is_err() {
+            return Err(TextError::Size { found: tokens.len(), bytes: length, limit: LIMIT });
+        }
+        let mut bytes = Vec::with_capacity(length);
+        let mut ends = Vec::with_capacity(tokens.len());
+        for (token, kind) in tokens.iter().zip(&kinds) {
+            store(token, *kind, &mut bytes);
+            ends.push(bytes.len() as u32);
+        }
+        bytes.shrink_to_fit();
+        let slots = vec![EMPTY; (tokens.len() * 3 / 2).next_power_of_two()];
+        let mut vocabulary = Self { bytes, ends, kinds, slots, hasher: RandomState::new() };
+        // Where two tokens have one text, plain text comes before marks, and the lower id before the higher.
+        for plain in [true, false] {
+            for id in 0..tokens.len() as u32 {
+                if (vocabulary.kind(id) == Kind::Normal) == plain {
+                    vocabulary.enter(id);
+                }
+            }
+        }
+        Ok(vocabulary)
+    }
+
+    pub(crate) fn len(&self) -> usize {
+        self.ends.len()
+    }
+
+    pub(crate) fn ids(&self) -> impl Iterator<Item = u32> + use<> {
+        0..self.ends.len() as u32
+    }
+
+    /// The text of a token that exists.
+    pub(crate) fn piece(&self, id: u32) -> &[u8] {
+        let id = id as usize;
+        let start = if id == 0 { 0 } else { self.ends[id - 1] as usize };
+        &self.bytes[start..self.ends[id] as usize]
+    }
+
+    /// The kind of a token that exists.
+    pub(crate) fn kind(&self, id: u32) -> Kind {
+        self.kinds[id as usize]
+    }
+
+    pub(crate) fn contains(&self, id: u32) -> bool {
+        (id as usize) < self.ends.len()
+    }
+
+    pub(crate) fn mark_control(&mut self, id: u32) {
+        self.kinds[id as usize] = Kind::Control;
+    }
+
+    /// The token of that text.
+    pub(crate) fn find(&self, text: &[u8]) -> Option<u32> {
+        let mask = self.slots.len() - 1;
+        let mut slot = self.hasher.hash_one(text) as usize & mask;
+        while self.slots[slot] != EMPTY {
+            if self.piece(self.slots[slot]) == text {
+                return Some(self.slots[slot]);
+            }
+            slot = (slot + 1) & mask;
+        }
+        None
+    }
+
+    /// The token of that text that text may become: a mark is never written by spelling it out.
+    pub(crate) fn find_text(&self, text: &[u8]) -> Option<u32> {
+        self.find(text).filter(|id| matches!(self.kind(*id), Kind::Normal | Kind::UserDefined))
+    }
+
+    fn enter(&mut self, id: u32) {
+        let mask = self.slots.len() - 1;
+        let mut slot = self.hasher.hash_one(self.piece(id)) as usize & mask;
+        while self.slots[slot] != EMPTY {
+            if self.piece(self.slots[slot]) == self.piece(id) {
+                return;
+            }
+            slot = (slot + 1) & mask;
+        }
+        self.slots[slot] = id;
+    }
+}
+
+fn kinds(metadata: &Metadata, tokens: usize) -> Result<Vec<Kind>, TextError> {
+    let kind = |(id, number): (usize, i64)| {
+        Ok(match number {
+            1 => Kind::Normal,
+            2 => Kind::Unknown,
+            3 => Kind::Control,
+            4 => Kind::UserDefined,
+            5 => Kind::Unused,
+            6 => Kind::Byte,
+            found => return Err(TextError::TokenType { id, found }),
+        })
+    };
+    let kinds: Vec<Kind> = match metadata.get(TOKEN_TYPES) {
+        None => return Ok(vec![Kind::Normal; tokens]),
+        Some(Value::SignedArray(numbers)) => numbers.iter().copied().enumerate().map(kind).collect::<Result<_, _>>()?,
+        Some(Value::UnsignedArray(numbers)) => {
+            let clamped = numbers.iter().map(|&number| i64::try_from(number).unwrap_or(i64::MAX));
+            clamped.enumerate().map(kind).collect::<Result<_, _>>()?
+        }
+        Some(other) => {
+            return Err(MetadataError::WrongType {
+                key: TOKEN_TYPES.to_owned(),
+                found: other.kind(),
+                expected: "an array of integers",
+            }
+            .into());
+        }
+    };
+    if kinds.len() != tokens {
+        return Err(TextError::Length { key: TOKEN_TYPES, found: kinds.len(), tokens });
+    }
+    Ok(kinds)
+}
