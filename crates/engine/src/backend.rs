@@ -73,6 +73,10 @@ pub trait Backend {
 pub struct CacheId(pub usize);
 
 /// A step that was submitted and not yet collected. Tickets are collected in the order of submission.
+///
+/// The engine collects every ticket sooner or later, but a caller that goes away can drop the future of
+/// [`Executor::collect`] halfway, and the ticket with it. So an executor must take a later ticket while
+/// earlier ones were never collected, or not to the end; their outputs are then thrown away.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Ticket(pub u64);
 

@@ -1,0 +1,95 @@
+//! Loads a model's weights into memory.
+
+use std::ops::ControlFlow;
+
+use futures_util::FutureExt;
+use futures_util::future::LocalBoxFuture;
+use nearside_engine::backend::{
+    Backend, BackendDescription, BackendError, BackendKind, Executor, ExecutorOptions, LoadProgress, WeightFile,
+};
+use nearside_engine::graph::{Graph, Op};
+
+use crate::executor::{CpuExecutor, Held};
+use crate::matrix;
+use crate::memory::zeroed;
+
+/// Runs models on the processor. Work is spread over rayon's threads; where a platform has none, as in
+/// a page without shared memory, everything runs on the calling thread.
+#[derive(Debug, Default)]
+pub struct CpuBackend {}
+
+impl CpuBackend {
+    /// Needs nothing and cannot fail.
+    pub fn new() -> Self {
+        Self {}
+    }
+}
+
+impl Backend for CpuBackend {
+    fn describe(&self) -> BackendDescription {
+        let mut features = crate::simd::features();
+        features.push(format!("{} threads", rayon::current_num_threads()));
+        BackendDescription { kind: BackendKind::Cpu, device: std::env::consts::ARCH.to_owned(), features }
+    }
+
+    fn load<'a>(
+        &'a self,
+        graph: &'a Graph,
+        file: WeightFile<'a>,
+        options: ExecutorOptions,
+        progress: &'a mut LoadProgress<'a>,
+    ) -> LocalBoxFuture<'a, Result<Box<dyn Executor>, BackendError>> {
+        async move { load(graph, &file, options, progress) }.boxed_local()
+    }
+}
+
+fn load(
+    graph: &Graph,
+    file: &WeightFile<'_>,
+    options: ExecutorOptions,
+    progress: &mut LoadProgress<'_>,
+) -> Result<Box<dyn Executor>, BackendError> {
+    graph.check().map_err(|problem| BackendError::InvalidStep { problem })?;
+    if options.batch == 0 || options.context == 0 {
+        return Err(BackendError::InvalidStep { problem: "context and batch must be at least 1".to_owned() });
+    }
+    let mut vectors = vec![false; graph.weights.len()];
+    for op in &graph.ops {
+        if let Op::RmsNorm { weight, .. } | Op::MatMul { bias: Some(weight), .. } = op {
+            vectors[weight.0] = true;
+        }
+    }
+    let mut tensors = Vec::with_capacity(graph.weights.len());
+    for spec in &graph.weights {
+        let wrong = |problem: String| BackendError::Tensor { name: spec.name.clone(), problem };
+        let tensor = file.gguf.tensor(&spec.name).ok_or_else(|| wrong("it is missing".to_owned()))?;
+        if (tensor.rows(), tensor.columns()) != (spec.rows as u64, spec.columns as u64) {
+            return Err(wrong(format!(
+                "it is {} rows of {}, {} of {} expected",
+                tensor.rows(),
+                tensor.columns(),
+                spec.rows,
+                spec.columns
+            )));
+        }
+        tensors.push(tensor);
+    }
+    let total = tensors.iter().map(|tensor| tensor.size).sum();
+    let mut done = 0;
+    let mut advance = |bytes: u64| -> ControlFlow<()> {
+        done += bytes;
+        progress(done, total)
+    };
+    let mut weights = Vec::with_capacity(tensors.len());
+    for ((tensor, spec), vector) in tensors.into_iter().zip(&graph.weights).zip(vectors) {
+        let matrix = matrix::read(tensor, file.bytes, &mut advance)?;
+        weights.push(if vector {
+            let mut values = zeroed(spec.columns, 0.0, || format!("tensor `{}`", spec.name))?;
+            matrix.expand_row(0, &mut values);
+            Held::Vector(values)
+        } else {
+            Held::Matrix(matrix)
+        });
+    }
+    Ok(Box::new(CpuExecutor::new(graph.clone(), weights, options, total)?))
+}

@@ -1,0 +1,144 @@
+//! What callers ask for and what they are told.
+
+use crate::backend::{BackendDescription, TokenId};
+
+/// How a model is loaded.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct EngineOptions {
+    /// Positions each session can hold; the model's own context, at most 4,096, when absent.
+    /// A longer one than the model was trained for is lowered to that.
+    pub context: Option<usize>,
+    /// The most tokens one prefill step takes; 256 when absent.
+    pub batch: Option<usize>,
+}
+
+/// What a loaded model is.
+#[derive(Debug, Clone, PartialEq)]
+pub struct ModelInfo {
+    /// Such as `llama`.
+    pub architecture: String,
+    /// The name the file gives itself; empty when it gives none.
+    pub name: String,
+    /// Elements of all tensors.
+    pub parameters: u64,
+    /// The format that holds most of the elements, such as `Q4_K`.
+    pub quantization: String,
+    /// Positions a session can hold.
+    pub context: usize,
+    /// Positions the model was trained for.
+    pub trained_context: usize,
+    /// Tokens it knows.
+    pub vocabulary: usize,
+    /// Its layers.
+    pub layers: usize,
+    /// The tensor bytes in the file.
+    pub weight_bytes: u64,
+    /// What runs it.
+    pub backend: BackendDescription,
+}
+
+/// How tokens are chosen.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Sampling {
+    /// 0 always takes the best token.
+    pub temperature: f32,
+    /// Only this many best tokens; 0 for as many as the backend reports.
+    pub top_k: usize,
+    /// Only the best tokens whose probability together reaches this; 1 for all.
+    pub top_p: f32,
+    /// Only tokens at least this share as probable as the best; 0 for all.
+    pub min_p: f32,
+    /// The same seed gives the same tokens.
+    pub seed: u64,
+}
+
+impl Default for Sampling {
+    fn default() -> Self {
+        Self { temperature: 0.7, top_k: 40, top_p: 0.95, min_p: 0.05, seed: 0 }
+    }
+}
+
+impl Sampling {
+    /// Always the best token.
+    pub fn greedy() -> Self {
+        Self { temperature: 0.0, ..Self::default() }
+    }
+}
+
+/// How an answer is generated.
+#[derive(Debug, Clone, PartialEq)]
+pub struct GenerateOptions {
+    /// How tokens are chosen.
+    pub sampling: Sampling,
+    /// The most tokens the answer may have.
+    pub max_tokens: usize,
+    /// Texts before which the answer ends. They are not part of it.
+    pub stop: Vec<String>,
+    /// How many best tokens each token is reported with, at most [`crate::backend::MAX_CANDIDATES`].
+    pub top_logprobs: usize,
+    /// Treats end tokens as any other, so that a measurement has a known length.
+    pub ignore_end: bool,
+}
+
+impl Default for GenerateOptions {
+    fn default() -> Self {
+        Self { sampling: Sampling::default(), max_tokens: 512, stop: Vec::new(), top_logprobs: 0, ignore_end: false }
+    }
+}
+
+/// What happens while an answer is generated.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Event {
+    /// So many of the prompt's tokens that had to be run are in the cache.
+    Prefill {
+        /// Run so far.
+        done: usize,
+        /// To be run; what the session already held does not count.
+        total: usize,
+    },
+    /// The answer's next token.
+    Token(GeneratedToken),
+    /// The last event.
+    Finished(Finish),
+}
+
+/// One token of the answer.
+#[derive(Debug, Clone, PartialEq)]
+pub struct GeneratedToken {
+    /// Which.
+    pub id: TokenId,
+    /// The whole characters that became final with it; may be empty.
+    pub text: String,
+    /// The natural logarithm of its probability, before temperature and truncation.
+    pub log_probability: f32,
+    /// The best logit minus the second best: how sure the model was here.
+    pub margin: f32,
+    /// The best tokens and the logarithms of their probabilities, as many as asked for.
+    pub top: Vec<(TokenId, f32)>,
+}
+
+/// How an answer ended.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Finish {
+    /// Why.
+    pub reason: FinishReason,
+    /// Tokens of the prompt.
+    pub prompt_tokens: usize,
+    /// Those of them that the session already held.
+    pub reused_tokens: usize,
+    /// Tokens of the answer, the end token not counted.
+    pub completion_tokens: usize,
+    /// Text that was held back in case it became a stop text, and did not.
+    pub text_tail: String,
+}
+
+/// Why an answer ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum FinishReason {
+    /// The model ended it, or a stop text came up.
+    Stop,
+    /// It reached `max_tokens`.
+    Length,
+    /// The session has no positions left.
+    ContextFull,
+}
