@@ -1,0 +1,204 @@
+//! One request: rules, first tokens, decision, and the near answer where it is near's to give.
+
+use js_sys::Function;
+use nearside_engine::{Engine, Event, GenerateOptions, GeneratedToken, Sampling, Session};
+use nearside_route::{
+    Consent, Decision, Mode, Policy, Profile, RequestFacts, Side, Signal, Situation, decide as hold,
+    lowest_margin_signal, margin_signal, rules, score,
+};
+use nearside_text::Message;
+use nearside_wire::{ChatRequest, NearsideNote, TokenLogprob, TopLogprob};
+use serde::Serialize;
+use wasm_bindgen::JsValue;
+
+use crate::error::WebError;
+use crate::javascript::{from_js, goes_on, to_json};
+use crate::routing::Route;
+use crate::stream::Stream;
+
+/// How many first tokens are weighed, and held back meanwhile. More would see better and show later.
+const WATCHED_TOKENS: usize = 8;
+
+/// A request with the policy it is under.
+pub(crate) struct Asked {
+    request: ChatRequest,
+    policy: Policy,
+    situation: Situation,
+    profile: Profile,
+    model: String,
+}
+
+/// What became of a request.
+#[derive(Serialize)]
+#[serde(tag = "side", rename_all = "lowercase")]
+pub(crate) enum Outcome {
+    /// It was answered here.
+    Near,
+    /// It should cross. Nothing of an answer was shown.
+    Far {
+        /// Why.
+        decision: Decision,
+    },
+}
+
+impl Asked {
+    /// Reads and checks what came from JavaScript.
+    pub(crate) fn read(request: &JsValue, route: JsValue, model: String) -> Result<Self, WebError> {
+        let request = ChatRequest::from_json(to_json("request", request)?.as_bytes())?;
+        let (policy, situation) = from_js::<Route>("policy", route)?.split();
+        Ok(Self { request, policy, situation, profile: Profile::uncalibrated(), model })
+    }
+
+    fn messages(&self) -> Vec<Message> {
+        let messages = self.request.messages.iter();
+        messages.map(|message| Message { role: message.role.clone(), content: message.text() }).collect()
+    }
+
+    fn facts(&self, prompt_tokens: usize, context: usize) -> RequestFacts {
+        let last_user = self.request.messages.iter().rev().find(|message| message.role == "user");
+        RequestFacts {
+            text: last_user.map(nearside_wire::ChatMessage::text).unwrap_or_default(),
+            prompt_tokens,
+            answer_tokens: self.request.token_limit().unwrap_or(0),
+            context: Some(context),
+            attachments: self.request.attachments(),
+            force: None,
+        }
+    }
+
+    fn decide(&self, signals: &[Signal]) -> Decision {
+        hold(&score(signals, &self.profile), &self.policy, &self.situation)
+    }
+
+    /// Whether more signals could still send the request away.
+    fn may_cross(&self) -> bool {
+        self.policy.mode != Mode::NearOnly && self.situation.far_ready && self.situation.consent != Consent::Refused
+    }
+
+    fn wants_logprobs(&self) -> bool {
+        self.request.logprobs == Some(true)
+    }
+
+    fn options(&self) -> GenerateOptions {
+        let usual = Sampling::default();
+        let request = &self.request;
+        let count =
+            |value: Option<i64>, usual: usize| value.and_then(|value| usize::try_from(value).ok()).unwrap_or(usual);
+        let part = |value: Option<f64>, usual: f32| value.map_or(usual, |value| value as f32);
+        GenerateOptions {
+            sampling: Sampling {
+                temperature: part(request.temperature, usual.temperature),
+                top_k: count(request.top_k, usual.top_k),
+                top_p: part(request.top_p, usual.top_p),
+                min_p: part(request.min_p, usual.min_p),
+                // Without a seed, asking twice may give two answers.
+                seed: request.seed.map_or_else(|| (js_sys::Math::random() * 2_f64.powi(52)) as u64, i64::cast_unsigned),
+            },
+            max_tokens: request.token_limit().unwrap_or_else(|| GenerateOptions::default().max_tokens),
+            stop: request.stop_strings(),
+            top_logprobs: count(request.top_logprobs, 0),
+            ..GenerateOptions::default()
+        }
+    }
+}
+
+/// Scores a request: the rules, and unless these settle it, the first tokens.
+pub(crate) async fn decide(
+    engine: &mut Engine,
+    session: &mut Session,
+    asked: &Asked,
+    go_on: &Function,
+) -> Result<Decision, WebError> {
+    let prompt = engine.chat_tokens(&asked.messages())?;
+    let mut signals = rules(&asked.facts(prompt.len(), engine.info().context));
+    let first = asked.decide(&signals);
+    if first.side == Side::Far || first.blocked || !asked.may_cross() {
+        return Ok(first);
+    }
+    let options = GenerateOptions { max_tokens: WATCHED_TOKENS, ..asked.options() };
+    let mut generation = engine.generate(session, &prompt, options)?;
+    let mut margins = Vec::new();
+    while let Some(event) = generation.next().await? {
+        if let Event::Token(token) = event {
+            margins.push(token.margin);
+        }
+        if !goes_on(go_on, &JsValue::NULL).await? {
+            return Err(WebError::Aborted);
+        }
+    }
+    signals.extend([margin_signal(&margins), lowest_margin_signal(&margins)]);
+    Ok(asked.decide(&signals))
+}
+
+/// Answers a request near, unless the decision is far.
+pub(crate) async fn answer(
+    engine: &mut Engine,
+    session: &mut Session,
+    asked: &Asked,
+    emit: &Function,
+) -> Result<Outcome, WebError> {
+    let prompt = engine.chat_tokens(&asked.messages())?;
+    let mut signals = rules(&asked.facts(prompt.len(), engine.info().context));
+    let decision = asked.decide(&signals);
+    if decision.blocked {
+        return Err(WebError::Blocked { reasons: decision.reasons.join(" ") });
+    }
+    if decision.side == Side::Far {
+        return Ok(Outcome::Far { decision });
+    }
+    let mut stream = Stream::new(emit, &asked.model, note(&decision));
+    let mut margins = Vec::new();
+    let mut watching = asked.may_cross();
+    if !watching {
+        stream.open(note(&decision)).await?;
+    }
+    let mut finish = None;
+    let mut generation = engine.generate(session, &prompt, asked.options())?;
+    while let Some(event) = generation.next().await? {
+        match event {
+            Event::Prefill { .. } => stream.turn().await?,
+            Event::Token(token) => {
+                margins.push(token.margin);
+                let probability = asked.wants_logprobs().then(|| spell(generation.tokenizer(), &token));
+                stream.token(token.text, probability).await?;
+            }
+            Event::Finished(end) => finish = Some(end),
+        }
+        if watching && (finish.is_some() || margins.len() == WATCHED_TOKENS) {
+            watching = false;
+            signals.extend([margin_signal(&margins), lowest_margin_signal(&margins)]);
+            let decision = asked.decide(&signals);
+            if decision.side == Side::Far {
+                return Ok(Outcome::Far { decision });
+            }
+            stream.open(note(&decision)).await?;
+        }
+    }
+    if let Some(finish) = finish {
+        stream.finish(finish).await?;
+    }
+    Ok(Outcome::Near)
+}
+
+fn note(decision: &Decision) -> NearsideNote {
+    NearsideNote {
+        score: Some(decision.score),
+        threshold: Some(decision.threshold),
+        reasons: decision.reasons.clone(),
+        ..NearsideNote::new(nearside_wire::Side::Near)
+    }
+}
+
+fn spell(tokenizer: &nearside_text::Tokenizer, token: &GeneratedToken) -> TokenLogprob {
+    let top = token.top.iter().map(|&(id, logprob)| TopLogprob {
+        token: tokenizer.decode(&[id]),
+        logprob: f64::from(logprob),
+        bytes: None,
+    });
+    TokenLogprob {
+        token: tokenizer.decode(&[token.id]),
+        logprob: f64::from(token.log_probability),
+        bytes: None,
+        top_logprobs: top.collect(),
+    }
+}
