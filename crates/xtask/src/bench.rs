@@ -7,21 +7,49 @@ use std::process::ExitCode;
 use crate::build::{self, Part};
 use crate::context::Context;
 use crate::error::{Doing, Result};
+use crate::models;
 use crate::output;
 use crate::run::Run;
+use crate::setup::{self, Tool};
+use crate::test;
 
 /// What can be measured.
-#[derive(Debug, Clone, Copy, clap::Subcommand)]
+#[derive(Debug, clap::Subcommand)]
 pub(crate) enum Bench {
+    /// Loading a model in the browser: the time, and the most wasm memory that it took.
+    Load {
+        /// The model's id; the default is the largest that the project is tested with.
+        #[arg(long, default_value = "qwen2.5")]
+        model: String,
+        /// Where the weights go: gpu or cpu.
+        #[arg(long, default_value = "gpu")]
+        backend: String,
+    },
     /// What a page downloads before the first model byte: raw, gzip and brotli.
     Size,
 }
 
 /// Measures and prints.
-pub(crate) fn bench(context: &Context, bench: Bench) -> Result<ExitCode> {
+pub(crate) fn bench(context: &Context, bench: &Bench) -> Result<ExitCode> {
     match bench {
+        Bench::Load { model, backend } => load(context, model, backend),
         Bench::Size => size(context),
     }
+}
+
+fn load(context: &Context, model: &str, backend: &str) -> Result<ExitCode> {
+    setup::ensure(context, &[Tool::Node, Tool::Npm, Tool::Chromium])?;
+    let file = models::ensure(context, model)?;
+    build::build(context, &[Part::Package])?;
+    let run = Run::new("node")
+        .arg(context.in_root("tests/browser/load-bench.mjs"))
+        .arg("--model")
+        .arg(file)
+        .args(["--backend", backend])
+        .label("load")
+        .folder(context.root());
+    test::with_tools(context, run)?.stream()?;
+    Ok(ExitCode::SUCCESS)
 }
 
 /// Node carries both compressors, at their strongest as a careful host would use them.

@@ -107,7 +107,7 @@ fn chore(chore: Chore) -> Result<ExitCode> {
         Chore::Demo(options) => return demo::demo(&context, &options),
         Chore::Models { list: true, .. } => models::list(&context)?,
         Chore::Models { ids, .. } => models::bring(&context, &ids)?,
-        Chore::Bench(bench) => return bench::bench(&context, bench),
+        Chore::Bench(bench) => return bench::bench(&context, &bench),
         Chore::Site(options) => serve(&context, options)?,
     }
     Ok(ExitCode::SUCCESS)

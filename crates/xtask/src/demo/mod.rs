@@ -64,7 +64,7 @@ pub(crate) fn demo(context: &Context, options: &Options) -> Result<ExitCode> {
         "  far side: the Worker at {worker}, whose upstream here is {far_id} standing in for a frontier model"
     ));
     if options.check {
-        return check(context, &mut children, &address, &worker);
+        return check(context, &mut children, &address);
     }
     output::say("  Ctrl-C ends it all\n");
     children.wait(None, None)?;
@@ -112,12 +112,8 @@ fn serve_site(context: &Context, listener: TcpListener, worker: &str) -> Result<
     Ok(())
 }
 
-fn check(context: &Context, children: &mut Children, address: &str, worker: &str) -> Result<ExitCode> {
-    let run = Run::new("node")
-        .arg(context.in_root("tests/browser/demo-check.mjs"))
-        .env("NEARSIDE_SITE_URL", address)
-        .env("NEARSIDE_WORKER_URL", worker)
-        .folder(context.root());
+fn check(context: &Context, children: &mut Children, address: &str) -> Result<ExitCode> {
+    let run = Run::new("node").arg(context.in_root("tests/browser/demo-check.mjs")).arg(address).folder(context.root());
     children.start("check", test::with_tools(context, run)?)?;
     match children.wait(Some("check"), Some(CHECKING))? {
         Outcome::Ended(status) if status.success() => {

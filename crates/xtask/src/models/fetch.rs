@@ -72,6 +72,7 @@ fn download(context: &Context, part: &Part, folder: &Path) -> Result<PathBuf> {
                 "download",
                 "--quiet",
                 "--disable-pip-version-check",
+                "--no-cache-dir",
                 "--no-deps",
                 "--only-binary",
                 ":all:",
