@@ -15,6 +15,9 @@ use crate::setup::{self, Tool};
 
 const TARGET: &str = "wasm32-unknown-unknown";
 
+/// Which kind of JavaScript is made; another kind must not be taken from the cache for this one.
+const GLUE: &str = "web with a default module path";
+
 #[derive(Debug, serde::Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Builds {
@@ -82,7 +85,7 @@ fn finish(context: &Context, build: &Build, module: &Path) -> Result<()> {
     let optimise = optimiser_arguments(build);
     let mut hasher = Sha256::new();
     hasher.update(&input);
-    hasher.update(format!("{optimise:?} {} {}", build.out_name, optimiser_version(context)?));
+    hasher.update(format!("{optimise:?} {} {} {GLUE}", build.out_name, optimiser_version(context)?));
     let finished = context.cache().join("wasm").join(hex(&hasher.finalize()));
     let wasm = format!("{}_bg.wasm", build.out_name);
 
@@ -93,6 +96,7 @@ fn finish(context: &Context, build: &Build, module: &Path) -> Result<()> {
             .input_path(module)
             .out_name(&build.out_name)
             .typescript(true)
+            .omit_default_module_path(false)
             .web(true)
             .and_then(|bindgen| bindgen.generate(&making))
             .map_err(|error| invalid(module.display(), format!("wasm-bindgen: {error:#}")))?;
