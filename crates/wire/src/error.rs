@@ -134,8 +134,16 @@ pub enum WireError {
         /// What happened and what to do.
         problem: String,
     },
-    /// The upstream took too long to begin.
-    #[error("the far model did not begin to answer within {seconds} s; try again, or raise UPSTREAM_TIMEOUT_SECONDS")]
+    /// The upstream refused the request for a reason that the caller can act on.
+    #[error("the far model refused the request: {problem}")]
+    UpstreamRefused {
+        /// The status it answered with.
+        status: u16,
+        /// What it said.
+        problem: String,
+    },
+    /// The upstream took too long to begin or to go on.
+    #[error("the far model was silent for {seconds} s; try again, or raise UPSTREAM_TIMEOUT_SECONDS")]
     UpstreamTimeout {
         /// How long was waited.
         seconds: u64,
@@ -162,6 +170,7 @@ impl WireError {
             Self::Upstream { .. } => 502,
             Self::Busy { .. } => 503,
             Self::UpstreamTimeout { .. } => 504,
+            Self::UpstreamRefused { status, .. } => *status,
         }
     }
 
@@ -177,7 +186,7 @@ impl WireError {
             Self::OriginRefused { .. } => "permission_error",
             Self::SpendLimit { .. } => "insufficient_quota",
             Self::Busy { .. } | Self::Internal { .. } | Self::Misconfigured { .. } => "server_error",
-            Self::Upstream { .. } | Self::UpstreamTimeout { .. } => "upstream_error",
+            Self::Upstream { .. } | Self::UpstreamRefused { .. } | Self::UpstreamTimeout { .. } => "upstream_error",
         }
     }
 
@@ -197,6 +206,7 @@ impl WireError {
             Self::Misconfigured { .. } => "misconfigured",
             Self::Internal { .. } => "internal",
             Self::Upstream { .. } => "upstream_failed",
+            Self::UpstreamRefused { .. } => "upstream_refused",
             Self::UpstreamTimeout { .. } => "upstream_timeout",
         }
     }
