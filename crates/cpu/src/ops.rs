@@ -2,7 +2,7 @@
 
 use nearside_engine::graph::{Activation, RopePairing};
 
-use crate::simd::dot_f32;
+use crate::simd::{add_scaled, dot_f32};
 
 /// Root-mean-square norm of each `weight.len()` elements of `input`.
 pub(crate) fn rms_norm(input: &[f32], weight: &[f32], epsilon: f32, output: &mut [f32]) {
@@ -68,10 +68,7 @@ pub(crate) fn attention(
     }
     output.fill(0.0);
     for (score, position) in scores.iter().zip(seen) {
-        let share = score / total;
-        for (output, value) in output.iter_mut().zip(&values[row(position)]) {
-            *output += share * value;
-        }
+        add_scaled(output, score / total, &values[row(position)]);
     }
 }
 

@@ -31,4 +31,4 @@ pub(crate) trait Format: PlainBlock {
     fn expand(weights: &[Self], values: &mut [f32]);
 }
 
-pub(crate) use nibble::{Q4_1, Q5_0, Q5_1};
+pub(crate) use nibble::{Input, Nibbles, Q4_1, Q5_0, Q5_1, steps};

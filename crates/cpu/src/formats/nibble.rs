@@ -2,11 +2,10 @@
 //! number of blocks: Q4_1, Q5_0 and Q5_1.
 
 use bytemuck::{Pod, Zeroable};
-use half::f16;
 use nearside_gguf::DataType;
 
 use super::Format;
-use crate::simd::dot_32;
+use crate::simd::{PlainBlock, dot_nibbles};
 
 /// Elements in a block.
 pub(crate) const BLOCK: usize = 32;
@@ -18,7 +17,7 @@ pub(crate) struct Input {
     pub(crate) scale: f32,
     /// The sum of the integers times the scale: what a weight's minimum is multiplied with.
     pub(crate) sum: f32,
-    /// The integers.
+    /// The integers, within ±127.
     pub(crate) steps: [i8; BLOCK],
 }
 
@@ -50,73 +49,128 @@ pub(crate) struct Q5_1 {
     low: [u8; BLOCK / 2],
 }
 
-/// A block taken apart: each weight is `scale * steps + minimum`.
-struct Parts {
-    scale: f32,
-    minimum: f32,
-    steps: [i8; BLOCK],
+/// A block whose weights are `scale * bits + minimum`, the bits without a sign.
+pub(crate) trait Nibbles: PlainBlock {
+    /// Whether there is a fifth bit.
+    const FIVE_BITS: bool;
+
+    fn scale(&self) -> f32;
+
+    fn minimum(&self) -> f32;
+
+    /// Four bits each: elements 0 to 15 in the low halves of the bytes, 16 to 31 in the high halves.
+    fn low(&self) -> &[u8; BLOCK / 2];
+
+    /// Bit `i` is element `i`'s fifth bit.
+    fn high(&self) -> u32;
 }
 
-trait Nibbles: Pod {
-    fn parts(&self) -> Parts;
-}
-
+/// A stored half float. One that is not finite, which no scale is, becomes some large number.
+#[inline]
 fn number(stored: [u8; 2]) -> f32 {
-    f16::from_le_bytes(stored).to_f32()
-}
-
-/// Elements 0 to 15 are the low halves of the bytes, 16 to 31 the high halves.
-#[inline(always)]
-fn four_bits(low: &[u8; BLOCK / 2]) -> [i8; BLOCK] {
-    let mut steps = [0; BLOCK];
-    for (index, byte) in low.iter().enumerate() {
-        steps[index] = (byte & 15) as i8;
-        steps[index + BLOCK / 2] = (byte >> 4) as i8;
-    }
-    steps
-}
-
-/// Bit `i` of `high` is element `i`'s fifth bit.
-#[inline(always)]
-fn five_bits(low: &[u8; BLOCK / 2], high: [u8; BLOCK / 8], offset: i8) -> [i8; BLOCK] {
-    let high = u32::from_le_bytes(high);
-    let mut steps = four_bits(low);
-    for (index, step) in steps.iter_mut().enumerate() {
-        *step = (*step | (((high >> index) & 1) << 4) as i8) - offset;
-    }
-    steps
+    let bits = u32::from(u16::from_le_bytes(stored));
+    // The exponent's bias differs by 112; multiplying sets it right, for the smallest numbers too.
+    let magnitude = f32::from_bits((bits & 0x7fff) << 13) * f32::from_bits((112 + 127) << 23);
+    f32::from_bits(magnitude.to_bits() | (bits & 0x8000) << 16)
 }
 
 impl Nibbles for Q4_1 {
-    #[inline(always)]
-    fn parts(&self) -> Parts {
-        Parts { scale: number(self.scale), minimum: number(self.minimum), steps: four_bits(&self.low) }
+    const FIVE_BITS: bool = false;
+
+    #[inline]
+    fn scale(&self) -> f32 {
+        number(self.scale)
+    }
+
+    #[inline]
+    fn minimum(&self) -> f32 {
+        number(self.minimum)
+    }
+
+    #[inline]
+    fn low(&self) -> &[u8; BLOCK / 2] {
+        &self.low
+    }
+
+    #[inline]
+    fn high(&self) -> u32 {
+        0
     }
 }
 
 impl Nibbles for Q5_0 {
-    #[inline(always)]
-    fn parts(&self) -> Parts {
-        Parts { scale: number(self.scale), minimum: 0.0, steps: five_bits(&self.low, self.high, 16) }
+    const FIVE_BITS: bool = true;
+
+    #[inline]
+    fn scale(&self) -> f32 {
+        number(self.scale)
+    }
+
+    #[inline]
+    fn minimum(&self) -> f32 {
+        -16.0 * self.scale()
+    }
+
+    #[inline]
+    fn low(&self) -> &[u8; BLOCK / 2] {
+        &self.low
+    }
+
+    #[inline]
+    fn high(&self) -> u32 {
+        u32::from_le_bytes(self.high)
     }
 }
 
 impl Nibbles for Q5_1 {
-    #[inline(always)]
-    fn parts(&self) -> Parts {
-        Parts { scale: number(self.scale), minimum: number(self.minimum), steps: five_bits(&self.low, self.high, 0) }
+    const FIVE_BITS: bool = true;
+
+    #[inline]
+    fn scale(&self) -> f32 {
+        number(self.scale)
+    }
+
+    #[inline]
+    fn minimum(&self) -> f32 {
+        number(self.minimum)
+    }
+
+    #[inline]
+    fn low(&self) -> &[u8; BLOCK / 2] {
+        &self.low
+    }
+
+    #[inline]
+    fn high(&self) -> u32 {
+        u32::from_le_bytes(self.high)
     }
 }
 
+/// A block's bits, one element after the other.
+pub(crate) fn steps<F: Nibbles>(block: &F) -> [i8; BLOCK] {
+    let mut steps = [0; BLOCK];
+    for (index, byte) in block.low().iter().enumerate() {
+        steps[index] = (byte & 15) as i8;
+        steps[index + BLOCK / 2] = (byte >> 4) as i8;
+    }
+    for (index, step) in steps.iter_mut().enumerate() {
+        *step |= ((block.high() >> index & 1) << 4) as i8;
+    }
+    steps
+}
+
 fn prepare(values: &[f32], inputs: &mut [Input]) {
+    // Adding this leaves the rounded integer in the lowest bits, where `round` would be a call.
+    const ROUNDING: f32 = 12_582_912.0;
     for (values, input) in values.chunks_exact(BLOCK).zip(inputs) {
         let largest = values.iter().fold(0.0f32, |largest, value| largest.max(value.abs()));
         let scale = largest / 127.0;
         let inverse = if scale > 0.0 { 1.0 / scale } else { 0.0 };
         let mut total = 0;
         for (value, step) in values.iter().zip(&mut input.steps) {
-            *step = (value * inverse).round() as i8;
-            total += i32::from(*step);
+            let rounded = (value * inverse + ROUNDING).to_bits() as i32 - ROUNDING.to_bits() as i32;
+            *step = rounded as i8;
+            total += rounded;
         }
         input.scale = scale;
         input.sum = scale * total as f32;
@@ -142,20 +196,14 @@ macro_rules! nibble_format {
             }
 
             fn dot(weights: &[Self], inputs: &[Input]) -> f32 {
-                let mut sum = 0.0;
-                for (block, input) in weights.iter().zip(inputs) {
-                    let parts = block.parts();
-                    let product = dot_32(&parts.steps, &input.steps);
-                    sum += parts.scale * input.scale * product as f32 + parts.minimum * input.sum;
-                }
-                sum
+                dot_nibbles(weights, inputs)
             }
 
             fn expand(weights: &[Self], values: &mut [f32]) {
                 for (block, values) in weights.iter().zip(values.chunks_exact_mut(BLOCK)) {
-                    let parts = block.parts();
-                    for (value, step) in values.iter_mut().zip(parts.steps) {
-                        *value = parts.scale * f32::from(step) + parts.minimum;
+                    let (scale, minimum) = (block.scale(), block.minimum());
+                    for (value, step) in values.iter_mut().zip(steps(block)) {
+                        *value = scale * f32::from(step) + minimum;
                     }
                 }
             }
