@@ -102,6 +102,7 @@ describe('crossing', { skip }, () => {
     const { value, asked, receipts } = await ask({ mode: 'ask', threshold: 0 });
     assert.deepEqual(value.sides, ['far']);
     assert.equal(value.text, `Paris. I told ${SECRET} so.`, 'placeholders are restored in the answer');
+    assert.ok(browser.hosts().has(far.host), 'the record sees crossings, or it would prove nothing');
     assert.equal(asked.length, 1);
     const [preview] = asked;
     assert.equal(new URL(preview.destination).host, far.host);
@@ -117,6 +118,7 @@ describe('crossing', { skip }, () => {
     assert.equal(receipt.bytes, preview.bytes);
     assert.deepEqual(receipt.redactions, { email: 1 });
     assert.equal(receipt.completion_tokens, 6);
+    assert.equal(receipt.cost_microdollars, 21);
     assert.ok(!JSON.stringify(receipts).includes('capital'), 'a receipt holds no text');
   });
 

@@ -4,7 +4,7 @@
 import { launch } from './support/browser.mjs';
 import { ask, openDemo, setThreshold } from './support/demo.mjs';
 
-const PLAIN = 'What is the capital of France?';
+const PLAIN = 'What is the capital of France? Answer with one word.';
 const FORCED = 'Which planet is closest to the sun? Write to ada@example.org about it.';
 
 const site = process.argv[2];

@@ -7,7 +7,8 @@ import { openPackage } from './support/page.mjs';
 
 const MODEL = modelFile(SMALL_MODEL);
 const skip = missing(CHROMIUM, `${PACKAGE}/wasm`, MODEL);
-const QUESTION = [{ role: 'user', content: 'What is the capital of France?' }];
+// On this question the small model is sure of every token, so rounding cannot turn its answer.
+const QUESTION = [{ role: 'user', content: 'What is the capital of France? Answer with one word.' }];
 
 describe('engine', { skip }, () => {
   let server;
@@ -155,7 +156,7 @@ describe('engine', { skip }, () => {
   test('the forced GPU gives the same greedy tokens as the CPU, in little wasm memory', {
     timeout: 600_000,
   }, async () => {
-    const request = { messages: [{ role: 'user', content: 'Hi' }], temperature: 0, max_tokens: 6 };
+    const request = { messages: QUESTION, temperature: 0, max_tokens: 6 };
     const cpu = await complete(request);
     const info = await load('gpu');
     assert.equal(info.backend.kind, 'gpu');

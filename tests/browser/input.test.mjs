@@ -7,6 +7,7 @@ import { missing, modelFile, modelSpec, PACKAGE, SMALL_MODEL, servePackage } fro
 import { openPackage } from './support/page.mjs';
 
 const MODEL = modelFile(SMALL_MODEL);
+const QUESTION = [{ role: 'user', content: 'What is the capital of France? Answer with one word.' }];
 const skip = missing(CHROMIUM, `${PACKAGE}/wasm`, MODEL);
 
 async function beginning(file, bytes) {
@@ -56,14 +57,16 @@ describe('bad input', { skip }, () => {
       assert.equal(error.code, 'model_invalid', `${name}: ${error.message}`);
       assert.match(error.message, pattern, name);
     }
-    const answer = await page.evaluate(async (name) => {
-      const blob = await (await fetch(`/models/${name}`)).blob();
-      const near = await nearside.Nearside.load({ model: new File([blob], name), backend: 'cpu' });
-      const messages = [{ role: 'user', content: 'What is the capital of France?' }];
-      const { choices, model } = await near.chat.completions.create({ messages, temperature: 0, max_tokens: 10 });
-      near.unload();
-      return { text: choices[0].message.content, model };
-    }, SMALL_MODEL);
+    const answer = await page.evaluate(
+      async ([name, messages]) => {
+        const blob = await (await fetch(`/models/${name}`)).blob();
+        const near = await nearside.Nearside.load({ model: new File([blob], name), backend: 'cpu' });
+        const { choices, model } = await near.chat.completions.create({ messages, temperature: 0, max_tokens: 10 });
+        near.unload();
+        return { text: choices[0].message.content, model };
+      },
+      [SMALL_MODEL, QUESTION],
+    );
     assert.match(answer.text, /Paris/);
     assert.equal(answer.model, SMALL_MODEL);
     await page.close();
@@ -91,13 +94,15 @@ describe('bad input', { skip }, () => {
   test('a page without isolation headers is told so and still answers', async () => {
     const page = await openPackage(browser, bare);
     const model = await modelSpec(bare, MODEL);
-    const result = await page.evaluate(async (model) => {
-      const near = await nearside.Nearside.load({ model, backend: 'cpu' });
-      const messages = [{ role: 'user', content: 'What is the capital of France?' }];
-      const { choices } = await near.chat.completions.create({ messages, temperature: 0, max_tokens: 10 });
-      near.unload();
-      return { environment: near.environment, text: choices[0].message.content };
-    }, model);
+    const result = await page.evaluate(
+      async ([model, messages]) => {
+        const near = await nearside.Nearside.load({ model, backend: 'cpu' });
+        const { choices } = await near.chat.completions.create({ messages, temperature: 0, max_tokens: 10 });
+        near.unload();
+        return { environment: near.environment, text: choices[0].message.content };
+      },
+      [model, QUESTION],
+    );
     assert.equal(result.environment.isolated, false);
     assert.match(result.environment.notices.join(' '), /Cross-Origin-Opener-Policy/);
     assert.match(result.text, /Paris/);

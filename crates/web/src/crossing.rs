@@ -3,6 +3,7 @@
 use nearside_route::{Receipt, Redactions, Restorer};
 use nearside_wire::sse::{Event, Reader};
 use nearside_wire::{ChatChunk, ChatRequest, ErrorBody, StreamOptions};
+use serde::Deserialize;
 use wasm_bindgen::JsValue;
 use wasm_bindgen::prelude::wasm_bindgen;
 
@@ -22,6 +23,18 @@ pub struct Crossing {
     done: bool,
     /// Gives late text a chunk to travel in.
     last: Option<ChatChunk>,
+    cost_microdollars: Option<f64>,
+}
+
+/// The part of a chunk in which the Worker says what the answer cost.
+#[derive(Deserialize)]
+struct Priced {
+    usage: Option<Price>,
+}
+
+#[derive(Deserialize)]
+struct Price {
+    cost_microdollars: Option<f64>,
 }
 
 #[wasm_bindgen]
@@ -45,6 +58,11 @@ impl Crossing {
     /// What was replaced: kind, placeholder and value of each.
     pub fn redactions(&self) -> Result<JsValue, JsValue> {
         Ok(to_js(&self.redactions.entries)?)
+    }
+
+    /// Millionths of a dollar that the answer cost, once the far side has said so.
+    pub fn cost(&self) -> Option<f64> {
+        self.cost_microdollars
     }
 
     /// The receipt of sending this to `destination` now.
@@ -92,6 +110,7 @@ impl Crossing {
             reader: Some(Reader::new()),
             done: false,
             last: None,
+            cost_microdollars: None,
         })
     }
 
@@ -120,6 +139,8 @@ impl Crossing {
                 return Err(WebError::Far { message: body.error.message });
             }
             let mut chunk: ChatChunk = event.json()?;
+            let priced = event.json::<Priced>().ok().and_then(|chunk| chunk.usage);
+            self.cost_microdollars = priced.and_then(|usage| usage.cost_microdollars).or(self.cost_microdollars);
             self.restore(&mut chunk);
             chunks.push(chunk);
         }

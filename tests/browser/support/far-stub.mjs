@@ -36,7 +36,7 @@ export async function farStub({ answer = 'This comes from the far side.', token 
       return;
     }
     send({ choices: [{ index: 0, delta: {}, finish_reason: 'stop' }] });
-    send({ choices: [], usage: { prompt_tokens: 9, completion_tokens: 6, total_tokens: 15 } });
+    send({ choices: [], usage: { prompt_tokens: 9, completion_tokens: 6, total_tokens: 15, cost_microdollars: 21 } });
     response.end('data: [DONE]\n\n');
   });
   await new Promise((resolve) => server.listen(0, '127.0.0.1', resolve));

@@ -111,10 +111,7 @@ async function sendBody(request, response, entry, state, size, read) {
     const allowed = piece.subarray(0, limit - entry.sent);
     entry.sent += allowed.length;
     if (!response.write(allowed)) {
-      await new Promise((resolve) => {
-        response.once('drain', resolve);
-        response.once('close', resolve);
-      });
+      await drained(response);
     }
     if (response.destroyed) {
       return;
@@ -126,4 +123,17 @@ async function sendBody(request, response, entry, state, size, read) {
     }
   }
   response.end();
+}
+
+/** Waits until more can be written, or until nobody is there to read it. */
+function drained(response) {
+  return new Promise((resolve) => {
+    const done = () => {
+      response.off('drain', done);
+      response.off('close', done);
+      resolve();
+    };
+    response.on('drain', done);
+    response.on('close', done);
+  });
 }

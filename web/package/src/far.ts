@@ -75,10 +75,6 @@ async function exchange(allowed: AllowedCrossing, receipt: Receipt): Promise<voi
   if (!response.ok || !response.body) {
     throw await refusal(response, preview.destination);
   }
-  const cost = response.headers.get('x-nearside-cost-microdollars');
-  if (cost !== null) {
-    receipt.cost_microdollars = Number(cost);
-  }
   const forward = (chunks: Omit<ChatChunk, 'nearside'>[]) => {
     for (const chunk of chunks) {
       if (chunk.usage) {
@@ -92,6 +88,10 @@ async function exchange(allowed: AllowedCrossing, receipt: Receipt): Promise<voi
     forward(crossing.push(bytes));
   }
   forward(crossing.finish());
+  const cost = crossing.cost();
+  if (cost !== undefined) {
+    receipt.cost_microdollars = cost;
+  }
 }
 
 async function refusal(response: Response, destination: string): Promise<NearsideError> {

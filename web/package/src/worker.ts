@@ -38,7 +38,11 @@ const handlers: Handlers = {
   },
 
   async inspect({ model }) {
-    return withSource(model, (source) => Promise.resolve(inspect(source)));
+    return withSource(model, (source) => {
+      const found = inspect(source);
+      source.free();
+      return Promise.resolve(found);
+    });
   },
 
   async load({ model, backend, context }, { emit, signal }) {
@@ -124,14 +128,10 @@ function inTurn<T>(signal: AbortSignal, work: (engine: Engine) => Promise<T>): P
   return run;
 }
 
+/** Opens a model's file for `use`, which takes the source over. */
 async function withSource<T>(model: ModelSpec | Blob, use: (source: Source) => Promise<T>): Promise<T> {
   if (model instanceof Blob) {
-    const source = Source.fromBlob(model);
-    try {
-      return await use(source);
-    } finally {
-      source.free();
-    }
+    return use(Source.fromBlob(model));
   }
   const directory = await modelDirectory();
   const file = await findFile(directory, fileNames(hashOf(model)).whole);
@@ -139,11 +139,9 @@ async function withSource<T>(model: ModelSpec | Blob, use: (source: Source) => P
     throw new NearsideError('invalid_request', `${model.name ?? model.url} is not on this device; download it first`);
   }
   const handle = await openSync(file, 'read-only');
-  const source = Source.fromHandle(handle);
   try {
-    return await use(source);
+    return await use(Source.fromHandle(handle));
   } finally {
-    source.free();
     handle.close();
   }
 }

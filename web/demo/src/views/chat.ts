@@ -7,6 +7,8 @@ import { bytes, score } from '../format';
 import { describe } from '../notices';
 
 const MAX_TOKENS = 320;
+/** Small models wander when they are warmer. */
+const TEMPERATURE = 0.3;
 
 /** Binds the chat's page; the result shows it anew. */
 export function showChat(app: App, loadModel: (model: CatalogueModel) => Promise<void>): () => void {
@@ -40,7 +42,7 @@ export function showChat(app: App, loadModel: (model: CatalogueModel) => Promise
     refresh();
     try {
       const stream = await near.chat.completions.create(
-        { messages: history, stream: true, max_tokens: MAX_TOKENS },
+        { messages: history, stream: true, max_tokens: MAX_TOKENS, temperature: TEMPERATURE },
         { signal: running.signal },
       );
       for await (const chunk of stream) {

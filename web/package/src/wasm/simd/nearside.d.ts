@@ -52,6 +52,7 @@ export type Outcome = { side: 'near' } | { side: 'far'; decision: Decision };
 
 /** A loaded model with its one conversation. */
 export class Engine {
+  /** Takes the source over. */
   static load(
     source: Source,
     options: { backend: 'auto' | 'gpu' | 'cpu'; context: number | null },
@@ -80,6 +81,8 @@ export class Crossing {
   /** The model asked for; empty for the Worker's own choice. */
   model(): string;
   redactions(): Redaction[];
+  /** Millionths of a dollar that the answer cost, once the far side has said so. */
+  cost(): number | undefined;
   /** The receipt of sending it now. */
   receipt(destination: string, reasons: string[]): SentReceipt;
   /** Takes bytes of the answer's event stream; gives the chunks they complete, placeholders restored. */
