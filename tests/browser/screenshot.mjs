@@ -1,27 +1,34 @@
-// Makes docs/screenshot.png: the demo in mid-conversation, one answer near and one far. The near answer is the small
-// model's own; a stub stands in for the Worker.
+// Makes docs/screenshot.png: the demo in mid-conversation, one answer near and one far.
+// Usage: node screenshot.mjs [SITE_URL]
+// With the address of a running demo both answers are its own; without one a stub stands in for the Worker and is
+// named as such in the picture.
 import path from 'node:path';
 import { launch } from './support/browser.mjs';
 import { ask, openDemo, setThreshold } from './support/demo.mjs';
 import { farStub } from './support/far-stub.mjs';
 import { DOCS, modelFile, SMALL_MODEL, serveDemo } from './support/fixtures.mjs';
 
-const far = await farStub({
-  answer:
-    'Suppose there were only finitely many primes p₁, …, pₙ. The number p₁ · … · pₙ + 1 leaves the remainder 1 ' +
-    'when divided by any of them, so it has a prime factor that is not on the list. The list was never complete.',
-});
-const server = await serveDemo({ models: [modelFile(SMALL_MODEL)], worker: far.config });
+const EASY = 'What is the capital of France? Answer with one word.';
+const HARD = 'Write a Python function that tells whether a number is prime. Send it to ada@example.org.';
+
+async function standIn() {
+  const far = await farStub({ answer: 'This is a stand-in for the far side. I will write to [[EMAIL_1]].' });
+  const server = await serveDemo({ models: [modelFile(SMALL_MODEL)], worker: far.config });
+  return { url: server.url, close: () => Promise.all([server.close(), far.close()]) };
+}
+
+const site = process.argv[2] ? { url: process.argv[2], close: async () => {} } : await standIn();
 const browser = await launch({ viewport: { width: 1280, height: 800 } });
 try {
-  const page = await openDemo(browser, server.url);
+  const page = await openDemo(browser, site.url);
   await setThreshold(page, 1);
-  await ask(page, 'What is the capital of France?');
+  await ask(page, EASY);
   await setThreshold(page, 0.15);
-  await ask(page, 'Prove that there are infinitely many primes.', () => page.click('#consent-send'));
+  await ask(page, HARD, () => page.click('#consent-send'));
+  await page.mouse.move(640, 500);
+  await page.locator('#prompt').blur();
   await page.screenshot({ path: path.join(DOCS, 'screenshot.png') });
 } finally {
   await browser.close();
-  await server.close();
-  await far.close();
+  await site.close();
 }

@@ -52,12 +52,9 @@ export async function modelSpec(server, file) {
 }
 
 /** A server with the package's files, an empty page and the models. */
-export function servePackage({ routes = {}, ...options } = {}) {
+export function servePackage({ routes = {}, mounts = [], ...options } = {}) {
   return serve({
-    mounts: [
-      ['/package/', PACKAGE],
-      ['/models/', path.join(CACHE, 'models')],
-    ],
+    mounts: [...mounts, ['/package/', PACKAGE], ['/models/', path.join(CACHE, 'models')]],
     routes: { '/': '', '/blank.html': '<!doctype html><title>test</title>', '/favicon.ico': '', ...routes },
     ...options,
   });

@@ -9,6 +9,7 @@ export class App {
   readonly config: Config;
   /** The loaded model, if there is one. */
   near: Nearside | null = null;
+  #name = '';
   readonly #listeners: (() => void)[] = [];
   #loading: AbortController | null = null;
 
@@ -45,6 +46,8 @@ export class App {
       });
       near.policy = policy;
       this.near = near;
+      // The catalogue's name is kinder than the one that a file gives itself.
+      this.#name = (model instanceof File ? near.model.name : model.name) || near.model.id;
     } finally {
       if (this.#loading === controller) {
         this.#loading = null;
@@ -60,7 +63,7 @@ export class App {
 
   #changed(): void {
     const model = this.near?.model;
-    this.#status(model ? `${model.name || model.id} on ${model.backend.kind.toUpperCase()}` : 'No model loaded');
+    this.#status(model ? `${this.#name} on ${model.backend.kind.toUpperCase()}` : 'No model loaded');
     for (const listener of this.#listeners) {
       listener();
     }

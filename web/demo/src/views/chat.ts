@@ -46,7 +46,7 @@ export function showChat(app: App, loadModel: (model: CatalogueModel) => Promise
         { signal: running.signal },
       );
       for await (const chunk of stream) {
-        answer.add(chunk.choices[0]?.delta.content ?? '', chunk.nearside);
+        answer.add(chunk.choices[0]?.delta.content ?? '', chunk.nearside, chunk.model);
       }
       answer.end('');
     } catch (error) {
@@ -117,6 +117,7 @@ class Answer {
   readonly #entry: HTMLElement;
   readonly #body = make('p', { class: 'text' });
   readonly #badge = make('span', { class: 'badge' });
+  readonly #model = make('span', { class: 'model' });
   readonly #speed = make('span', { class: 'speed' });
   readonly #score = make('span', { class: 'score' });
   readonly #receipt = make('a', { href: '#crossings' }, 'Receipt');
@@ -127,16 +128,16 @@ class Answer {
 
   constructor(list: HTMLElement) {
     this.#badge.textContent = 'Thinking…';
-    for (const part of [this.#speed, this.#score, this.#receipt, this.#why]) {
+    for (const part of [this.#model, this.#speed, this.#score, this.#receipt, this.#why]) {
       part.hidden = true;
     }
-    const foot = make('footer', {}, this.#badge, this.#speed, this.#score, this.#receipt, this.#why);
+    const foot = make('footer', {}, this.#badge, this.#model, this.#speed, this.#score, this.#receipt, this.#why);
     this.#entry = make('li', { class: 'message assistant', 'aria-busy': 'true' }, this.#body, foot);
     list.append(this.#entry);
     this.#entry.scrollIntoView({ block: 'end' });
   }
 
-  add(text: string, note: NearsideNote): void {
+  add(text: string, note: NearsideNote, model: string): void {
     if (text) {
       const now = performance.now();
       this.#firstToken ||= now;
@@ -153,6 +154,8 @@ class Answer {
     this.#entry.setAttribute('data-side', note.side);
     this.#badge.className = `badge ${note.side}`;
     this.#badge.textContent = note.side === 'near' ? 'Near' : 'Far';
+    this.#badge.title = model;
+    this.#show(this.#model, note.side === 'far' ? model : '');
     this.#receipt.hidden = !note.receipt;
     if (note.score !== undefined && note.threshold !== undefined) {
       this.#show(this.#score, `score ${score(note.score)}, threshold ${score(note.threshold)}`);
