@@ -1,1 +1,43 @@
 //! The wgpu backend: one WGSL file per kernel, each beside the plain Rust function it must equal.
+//!
+//! The same code runs natively (Vulkan, Metal, Direct3D 12) and on the web (WebGPU). A graph is compiled
+//! once: weights are repacked for coalesced reads while they are uploaded, and every pipeline, buffer
+//! and bind group exists before the first step. A step then is one write of a few bytes, one command
+//! buffer, one compute pass and one submit; a sampled token stays on the device for the next step, and
+//! what comes back is the token and its few best rivals.
+//!
+//! Nothing here needs `shader-f16`, subgroups or any limit above WebGPU's defaults. Sums are taken in
+//! 32 bits; halves are unpacked with WGSL's own functions. Subgroups, where the adapter has them and
+//! [`GpuOptions`] allows, shorten the norms' reductions. `shader-f16` is reported and not used: no
+//! kernel here is bound by half-precision arithmetic.
+//!
+//! ```no_run
+//! use nearside_engine::backend::Backend;
+//! use nearside_gpu::{GpuBackend, GpuOptions};
+//!
+//! # async fn example() -> Result<(), nearside_engine::backend::BackendError> {
+//! let backend = GpuBackend::probe(GpuOptions::default()).await?;
+//! println!("{}, software: {}", backend.describe().device, backend.facts().software);
+//! # Ok(())
+//! # }
+//! ```
+
+mod adapter;
+mod allocation;
+mod binding;
+mod cache;
+mod executor;
+mod failure;
+mod header;
+mod kernels;
+mod load;
+mod pipelines;
+mod plan;
+mod quants;
+mod readback;
+mod template;
+#[cfg(test)]
+mod testing;
+mod weights;
+
+pub use adapter::{AdapterFacts, GpuBackend, GpuOptions, PowerPreference};

@@ -1,0 +1,285 @@
+//! Finding the device, and what is known about it.
+
+use futures_util::FutureExt;
+use futures_util::future::LocalBoxFuture;
+use nearside_engine::backend::{
+    Backend, BackendDescription, BackendError, BackendKind, Executor, ExecutorOptions, LoadProgress, WeightFile,
+};
+use nearside_engine::graph::Graph;
+
+use crate::failure::Failure;
+use crate::load;
+
+/// Which of several adapters to prefer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum PowerPreference {
+    /// The one that saves power.
+    Low,
+    /// The fast one.
+    #[default]
+    High,
+}
+
+/// How to look for an adapter.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct GpuOptions {
+    /// Which of several to prefer.
+    pub power: PowerPreference,
+    /// Whether `shader-f16` may be asked for.
+    pub allow_f16: bool,
+    /// Whether subgroups may be used.
+    pub allow_subgroups: bool,
+    /// Natively, only an adapter whose name contains this, in any case of letters.
+    pub adapter: Option<String>,
+}
+
+impl Default for GpuOptions {
+    fn default() -> Self {
+        Self { power: PowerPreference::default(), allow_f16: true, allow_subgroups: true, adapter: None }
+    }
+}
+
+/// What is known about the adapter, read once.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct AdapterFacts {
+    /// Its name, or on the web its vendor and architecture.
+    pub name: String,
+    /// Its vendor: a PCI number natively, a word on the web.
+    pub vendor: String,
+    /// Whether it is a program on the CPU: good for judging correctness, not speed.
+    pub software: bool,
+    /// Whether `shader-f16` was there and allowed.
+    pub f16: bool,
+    /// Whether subgroups were there and allowed. On the web wgpu does not offer them yet.
+    pub subgroups: bool,
+    /// Whether timestamps can be taken at the ends of a pass.
+    pub timestamp_queries: bool,
+    /// The largest buffer, in bytes.
+    pub max_buffer_size: u64,
+    /// The most of a buffer that a kernel sees at once, in bytes.
+    pub max_storage_binding_size: u64,
+    /// Memory of a workgroup, in bytes.
+    pub max_workgroup_memory: u32,
+    /// Invocations of a workgroup.
+    pub max_workgroup_invocations: u32,
+}
+
+/// Sizes that suit the adapter.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Tuning {
+    /// Invocations that share one norm.
+    pub(crate) norm_threads: u32,
+    /// Whether reductions go through subgroups.
+    pub(crate) subgroups: bool,
+    /// The most slices a weight row is split into for one token.
+    pub(crate) split: u32,
+    /// Whether several tokens are multiplied in tiles held in workgroup memory.
+    pub(crate) tiled: bool,
+    /// Tokens that share a weight row where they are not.
+    pub(crate) row_tokens: u32,
+}
+
+impl Tuning {
+    fn new(facts: &AdapterFacts) -> Self {
+        // On a CPU a barrier costs more than the memory reads it saves.
+        if facts.software {
+            Self { norm_threads: 16, subgroups: facts.subgroups, split: 1, tiled: false, row_tokens: 4 }
+        } else {
+            Self { norm_threads: 64, subgroups: facts.subgroups, split: 16, tiled: true, row_tokens: 4 }
+        }
+    }
+}
+
+/// A device, its queue and what is known about them; cheap to clone.
+#[derive(Debug, Clone)]
+pub(crate) struct Gpu {
+    pub(crate) device: wgpu::Device,
+    pub(crate) queue: wgpu::Queue,
+    pub(crate) facts: AdapterFacts,
+    pub(crate) tuning: Tuning,
+    pub(crate) failure: Failure,
+}
+
+/// The backend for GPUs.
+#[derive(Debug, Clone)]
+pub struct GpuBackend {
+    gpu: Gpu,
+}
+
+impl GpuBackend {
+    /// Looks for an adapter and opens a device on it.
+    pub async fn probe(options: GpuOptions) -> Result<Self, BackendError> {
+        Ok(Self { gpu: open(&options).await? })
+    }
+
+    /// What is known about the adapter.
+    pub fn facts(&self) -> &AdapterFacts {
+        &self.gpu.facts
+    }
+}
+
+impl Backend for GpuBackend {
+    fn describe(&self) -> BackendDescription {
+        let facts = &self.gpu.facts;
+        let features = [("shader-f16", facts.f16), ("subgroups", facts.subgroups), ("software", facts.software)];
+        BackendDescription {
+            kind: BackendKind::Gpu,
+            device: facts.name.clone(),
+            features: features.iter().filter(|feature| feature.1).map(|feature| feature.0.to_owned()).collect(),
+        }
+    }
+
+    fn load<'a>(
+        &'a self,
+        graph: &'a Graph,
+        file: WeightFile<'a>,
+        options: ExecutorOptions,
+        progress: &'a mut LoadProgress<'a>,
+    ) -> LocalBoxFuture<'a, Result<Box<dyn Executor>, BackendError>> {
+        async move {
+            let executor = load::load(&self.gpu, graph, file, options, progress).await?;
+            Ok(Box::new(executor) as Box<dyn Executor>)
+        }
+        .boxed_local()
+    }
+}
+
+fn no_adapter(reason: impl Into<String>) -> BackendError {
+    BackendError::NoAdapter { reason: reason.into() }
+}
+
+pub(crate) async fn open(options: &GpuOptions) -> Result<Gpu, BackendError> {
+    check_environment()?;
+    let mut descriptor = wgpu::InstanceDescriptor::new_without_display_handle();
+    descriptor.backends = wgpu::Backends::PRIMARY | wgpu::Backends::BROWSER_WEBGPU;
+    descriptor.flags = wgpu::InstanceFlags::empty();
+    let instance = wgpu::Instance::new(descriptor);
+    let adapter = choose_adapter(&instance, options).await?;
+    let available = adapter.features();
+    let mut wanted = wgpu::Features::TIMESTAMP_QUERY;
+    if options.allow_f16 {
+        wanted |= wgpu::Features::SHADER_F16;
+    }
+    if options.allow_subgroups {
+        wanted |= wgpu::Features::SUBGROUP;
+    }
+    let features = available & wanted;
+    let best = adapter.limits();
+    let limits = wgpu::Limits {
+        max_buffer_size: best.max_buffer_size,
+        max_storage_buffer_binding_size: best.max_storage_buffer_binding_size,
+        ..wgpu::Limits::default().or_worse_values_from(&best)
+    };
+    let (device, queue) = adapter
+        .request_device(&wgpu::DeviceDescriptor {
+            label: Some("nearside"),
+            required_features: features,
+            required_limits: limits,
+            memory_hints: wgpu::MemoryHints::MemoryUsage,
+            ..wgpu::DeviceDescriptor::default()
+        })
+        .await
+        .map_err(|error| no_adapter(format!("the adapter gave no device: {error}")))?;
+    let failure = Failure::watch(&device);
+    let facts = facts(&adapter.get_info(), &device);
+    let tuning = Tuning::new(&facts);
+    Ok(Gpu { device, queue, facts, tuning, failure })
+}
+
+fn facts(info: &wgpu::AdapterInfo, device: &wgpu::Device) -> AdapterFacts {
+    let (features, limits) = (device.features(), device.limits());
+    let (name, vendor) = identity(info, device);
+    let lower = name.to_lowercase();
+    AdapterFacts {
+        // Some browsers do not mark a software adapter as the fallback it is.
+        software: info.device_type == wgpu::DeviceType::Cpu
+            || ["swiftshader", "llvmpipe", "basic render"].iter().any(|known| lower.contains(known)),
+        name,
+        vendor,
+        f16: features.contains(wgpu::Features::SHADER_F16),
+        subgroups: features.contains(wgpu::Features::SUBGROUP),
+        timestamp_queries: features.contains(wgpu::Features::TIMESTAMP_QUERY),
+        max_buffer_size: limits.max_buffer_size,
+        max_storage_binding_size: limits.max_storage_buffer_binding_size.min(limits.max_buffer_size),
+        max_workgroup_memory: limits.max_compute_workgroup_storage_size,
+        max_workgroup_invocations: limits.max_compute_invocations_per_workgroup,
+    }
+}
+
+#[cfg(not(target_arch = "wasm32"))]
+#[expect(clippy::unnecessary_wraps, reason = "only a browser can lack the whole interface")]
+fn check_environment() -> Result<(), BackendError> {
+    Ok(())
+}
+
+#[cfg(not(target_arch = "wasm32"))]
+fn identity(info: &wgpu::AdapterInfo, _: &wgpu::Device) -> (String, String) {
+    (info.name.clone(), format!("{:04x}", info.vendor))
+}
+
+#[cfg(not(target_arch = "wasm32"))]
+async fn choose_adapter(instance: &wgpu::Instance, options: &GpuOptions) -> Result<wgpu::Adapter, BackendError> {
+    let Some(wanted) = &options.adapter else {
+        return request_adapter(instance, options).await;
+    };
+    let adapters = instance.enumerate_adapters(wgpu::Backends::PRIMARY).await;
+    let names: Vec<String> = adapters.iter().map(|adapter| adapter.get_info().name).collect();
+    let found = names.iter().position(|name| name.to_lowercase().contains(&wanted.to_lowercase()));
+    found
+        .and_then(|index| adapters.into_iter().nth(index))
+        .ok_or_else(|| no_adapter(format!("no adapter is called `{wanted}`; there are: {}", names.join(", "))))
+}
+
+/// wgpu panics where there is neither a window nor a worker, so this looks first.
+#[cfg(target_arch = "wasm32")]
+fn check_environment() -> Result<(), BackendError> {
+    let global = js_sys::global();
+    let get = |object: &wasm_bindgen::JsValue, name: &str| {
+        js_sys::Reflect::get(object, &name.into()).unwrap_or(wasm_bindgen::JsValue::UNDEFINED)
+    };
+    if get(&global, "Window").is_undefined() && get(&global, "WorkerGlobalScope").is_undefined() {
+        return Err(no_adapter("this is neither a page nor a worker"));
+    }
+    let navigator = get(&global, "navigator");
+    if !navigator.is_object() {
+        return Err(no_adapter("this is neither a page nor a worker"));
+    }
+    let gpu = get(&navigator, "gpu");
+    if gpu.is_undefined() || gpu.is_null() {
+        return Err(no_adapter("this browser has no WebGPU, or the page is not served securely"));
+    }
+    Ok(())
+}
+
+/// Browsers mostly leave the description empty, and wgpu passes on nothing else.
+#[cfg(target_arch = "wasm32")]
+fn identity(info: &wgpu::AdapterInfo, device: &wgpu::Device) -> (String, String) {
+    let text = |name: &str| -> String {
+        device
+            .as_webgpu()
+            .and_then(|device| js_sys::Reflect::get(device.as_ref(), &"adapterInfo".into()).ok())
+            .and_then(|facts| js_sys::Reflect::get(&facts, &name.into()).ok())
+            .and_then(|value| value.as_string())
+            .unwrap_or_default()
+    };
+    let (vendor, architecture) = (text("vendor"), text("architecture"));
+    let parts = [vendor.as_str(), architecture.as_str(), info.name.as_str()];
+    let name = parts.into_iter().filter(|part| !part.is_empty()).collect::<Vec<_>>().join(" ");
+    (if name.is_empty() { "WebGPU adapter".to_owned() } else { name }, vendor)
+}
+
+#[cfg(target_arch = "wasm32")]
+async fn choose_adapter(instance: &wgpu::Instance, options: &GpuOptions) -> Result<wgpu::Adapter, BackendError> {
+    request_adapter(instance, options).await
+}
+
+async fn request_adapter(instance: &wgpu::Instance, options: &GpuOptions) -> Result<wgpu::Adapter, BackendError> {
+    let power_preference = match options.power {
+        PowerPreference::Low => wgpu::PowerPreference::LowPower,
+        PowerPreference::High => wgpu::PowerPreference::HighPerformance,
+    };
+    instance
+        .request_adapter(&wgpu::RequestAdapterOptions { power_preference, ..wgpu::RequestAdapterOptions::default() })
+        .await
+        .map_err(|error| no_adapter(error.to_string()))
+}

@@ -1,0 +1,171 @@
+//! Causal attention over a cache, with a running softmax.
+
+use super::{Access, Grid, Program};
+
+/// Tokens that one workgroup takes together in a step of several.
+const QUERIES: u32 = 4;
+
+/// Positions that a workgroup scores together, at least.
+const THREADS: u32 = 128;
+
+/// The widest head whose words fit one workgroup.
+pub(crate) const MAX_HEAD_DIM: usize = 512;
+
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Params {
+    pub(crate) row_limit: u32,
+    /// Query heads.
+    pub(crate) heads: u32,
+    /// Query heads for each head of the cache.
+    pub(crate) share: u32,
+    pub(crate) context: u32,
+    /// The positions seen; the largest number when all are.
+    pub(crate) window: u32,
+    /// In vectors of four.
+    pub(crate) query_stride: u32,
+    /// In vectors of two.
+    pub(crate) output_stride: u32,
+    pub(crate) scale: f32,
+}
+
+impl Params {
+    pub(crate) fn words(&self) -> Vec<u32> {
+        vec![
+            self.row_limit,
+            self.heads,
+            self.share,
+            self.context,
+            self.window,
+            self.query_stride,
+            self.output_stride,
+            self.scale.to_bits(),
+        ]
+    }
+
+    pub(crate) fn grid(&self, single: bool) -> Grid {
+        Grid::Tiles { per_tile: self.heads, rows: queries(single) }
+    }
+}
+
+fn queries(single: bool) -> u32 {
+    if single { 1 } else { QUERIES }
+}
+
+/// For one token or for several. Bindings: query, keys, values, output.
+pub(crate) fn program(head_dim: u32, single: bool) -> Program {
+    use Access::{Read, Write};
+    Program::new(
+        "attention",
+        &[include_str!("attention.wgsl")],
+        &[("HEAD_DIM", head_dim), ("QUERIES", queries(single)), ("THREADS", (head_dim / 2).max(THREADS))],
+        [(2, Read), (3, Read), (4, Read), (5, Write)],
+    )
+}
+
+/// One head of one token at the end of `keys` and `values`.
+#[cfg(test)]
+pub(crate) fn plain(query: &[f32], keys: &[Vec<f32>], values: &[Vec<f32>], scale: f32) -> Vec<f32> {
+    let scores: Vec<f32> =
+        keys.iter().map(|key| key.iter().zip(query).map(|(a, b)| a * b).sum::<f32>() * scale).collect();
+    let best = scores.iter().copied().fold(f32::NEG_INFINITY, f32::max);
+    let weights: Vec<f32> = scores.iter().map(|score| (score - best).exp()).collect();
+    let total: f32 = weights.iter().sum();
+    (0..query.len())
+        .map(|element| weights.iter().zip(values).map(|(weight, value)| weight * value[element]).sum::<f32>() / total)
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Params, plain, program};
+    use crate::kernels::store_cache;
+    use crate::testing::{Gpu, Random, Run, close, each_gpu, matrix};
+
+    struct Case {
+        rows: usize,
+        position: usize,
+        heads: usize,
+        cache_heads: usize,
+        head_dim: usize,
+        window: Option<usize>,
+    }
+
+    fn check(gpu: &Gpu, case: &Case) {
+        let Case { rows, position, heads, cache_heads, head_dim, window } = *case;
+        let mut random = Random::new(6);
+        let context = position + rows + 3;
+        let halves = |random: &mut Random| -> Vec<f32> {
+            let values = random.floats(cache_heads * head_dim);
+            values.iter().map(|value| half::f16::from_f32(*value).to_f32()).collect()
+        };
+        let keys: Vec<_> = (0..position + rows).map(|_| halves(&mut random)).collect();
+        let values: Vec<_> = (0..position + rows).map(|_| halves(&mut random)).collect();
+        let queries: Vec<_> = (0..rows).map(|_| random.floats(heads * head_dim)).collect();
+        let share = heads / cache_heads;
+        let expected: Vec<Vec<f32>> = (0..rows)
+            .map(|row| {
+                (0..heads)
+                    .flat_map(|head| {
+                        let end = position + row + 1;
+                        let start = window.map_or(0, |window| end.saturating_sub(window));
+                        let columns = head / share * head_dim..(head / share + 1) * head_dim;
+                        let part = |cache: &[Vec<f32>]| -> Vec<Vec<f32>> {
+                            cache[start..end].iter().map(|row| row[columns.clone()].to_vec()).collect()
+                        };
+                        let query = &queries[row][head * head_dim..][..head_dim];
+                        plain(query, &part(&keys), &part(&values), 0.3)
+                    })
+                    .collect()
+            })
+            .collect();
+        let mut caches = [vec![0; cache_heads * context * head_dim / 2], vec![0; cache_heads * context * head_dim / 2]];
+        store_cache::plain(&mut caches[0], &keys, head_dim, context, 0);
+        store_cache::plain(&mut caches[1], &values, head_dim, context, 0);
+        let stride = (heads * head_dim).next_multiple_of(32);
+        let params = Params {
+            row_limit: 64,
+            heads: heads as u32,
+            share: share as u32,
+            context: context as u32,
+            window: window.map_or(u32::MAX, |window| window as u32),
+            query_stride: stride as u32 / 4,
+            output_stride: stride as u32 / 2,
+            scale: 0.3,
+        };
+        for single in [true, false] {
+            if single && rows > 1 {
+                continue;
+            }
+            let mut run = Run::new(gpu, &program(head_dim as u32, single), &params.words(), rows);
+            run.step.position = position as u32;
+            run.floats(&matrix(&queries, stride)).words(&caches[0]).words(&caches[1]);
+            let output = run.output(&vec![0.0; rows * stride]);
+            let found = run.go(params.grid(single)).floats(output);
+            close(&found, &matrix(&expected, stride), 1e-4, &format!("{rows} at {position}, {head_dim}"));
+        }
+    }
+
+    #[test]
+    fn short_and_long_pasts_windows_and_shared_heads() {
+        each_gpu(|gpu| {
+            for (rows, position, heads, cache_heads, head_dim, window) in [
+                (1, 0, 9, 3, 64, None),
+                (1, 1000, 4, 2, 24, None),
+                (3, 0, 2, 2, 8, None),
+                (17, 130, 4, 1, 256, None),
+                (17, 300, 3, 3, 96, Some(20)),
+                (1, 700, 2, 1, 128, Some(512)),
+                (5, 2, 1, 1, 512, Some(1)),
+            ] {
+                check(gpu, &Case { rows, position, heads, cache_heads, head_dim, window });
+            }
+        });
+    }
+
+    #[test]
+    fn a_past_longer_than_any_workgroup_memory() {
+        each_gpu(|gpu| {
+            check(gpu, &Case { rows: 2, position: 20_000, heads: 1, cache_heads: 1, head_dim: 8, window: None });
+        });
+    }
+}

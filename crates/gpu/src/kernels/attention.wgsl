@@ -1,0 +1,137 @@
+// One workgroup attends with one head of QUERIES tokens over the cache, THREADS positions at a time:
+// each invocation scores one position, then each gathers one word (two elements) of the values of a
+// slice of the positions. The running maximum rescales what was gathered, so no length is too long.
+struct Params {
+    row_limit: u32,
+    heads: u32,
+    share: u32,
+    context: u32,
+    window: u32,
+    query_stride: u32,
+    output_stride: u32,
+    scale: f32,
+}
+
+const CHUNKS: u32 = HEAD_DIM / 8u;
+const WORDS: u32 = HEAD_DIM / 2u;
+const SLICES: u32 = THREADS / WORDS;
+const UNSEEN: f32 = -1e30;
+
+@group(0) @binding(1) var<uniform> params: Params;
+@group(0) @binding(2) var<storage, read> query: array<vec4<f32>>;
+@group(0) @binding(3) var<storage, read> keys: array<vec4<u32>>;
+@group(0) @binding(4) var<storage, read> values: array<u32>;
+@group(0) @binding(5) var<storage, read_write> output: array<vec2<f32>>;
+
+var<workgroup> queries: array<vec4<f32>, QUERIES * HEAD_DIM / 4u>;
+var<workgroup> scores: array<f32, QUERIES * THREADS>;
+var<workgroup> shares: array<f32, QUERIES * THREADS>;
+var<workgroup> gathered: array<vec2<f32>, THREADS>;
+var<workgroup> masses: array<f32, THREADS>;
+
+@compute @workgroup_size(THREADS)
+fn main(
+    @builtin(workgroup_id) id: vec3<u32>,
+    @builtin(num_workgroups) count: vec3<u32>,
+    @builtin(local_invocation_index) local: u32,
+) {
+    let index = linear(id, count);
+    let head = index % params.heads;
+    let first_row = index / params.heads * QUERIES;
+    let rows = min(step.rows, params.row_limit);
+    if first_row >= rows {
+        return;
+    }
+    for (var i = local; i < QUERIES * HEAD_DIM / 4u; i += THREADS) {
+        let row = min(first_row + i / (HEAD_DIM / 4u), rows - 1u);
+        let at = row * params.query_stride + head * (HEAD_DIM / 4u) + i % (HEAD_DIM / 4u);
+        queries[i] = query[at] * params.scale;
+    }
+    workgroupBarrier();
+
+    let head_base = head / params.share * params.context;
+    let earliest = step.position + first_row;
+    let end = step.position + min(first_row + QUERIES, rows);
+    var start = 0u;
+    if earliest >= params.window {
+        start = earliest - params.window + 1u;
+    }
+    let slice = local / WORDS;
+    let word = local % WORDS;
+//@for Q in QUERIES
+    var best$Q = UNSEEN;
+    var mass$Q = 0.0;
+    var sum$Q = vec2<f32>();
+//@end
+    for (var base = start; base < end; base += THREADS) {
+        let position = base + local;
+        let seen = min(THREADS, end - base);
+//@for Q in QUERIES
+        var score$Q = UNSEEN;
+//@end
+        if position < end {
+            let at = (head_base + position) * CHUNKS;
+//@for Q in QUERIES
+            var dot$Q = 0.0;
+//@end
+            for (var chunk = 0u; chunk < CHUNKS; chunk++) {
+                let key = keys[at + chunk];
+                let low = vec4<f32>(unpack2x16float(key.x), unpack2x16float(key.y));
+                let high = vec4<f32>(unpack2x16float(key.z), unpack2x16float(key.w));
+//@for Q in QUERIES
+                dot$Q += dot(low, queries[$Qu * (HEAD_DIM / 4u) + chunk * 2u]);
+                dot$Q += dot(high, queries[$Qu * (HEAD_DIM / 4u) + chunk * 2u + 1u]);
+//@end
+            }
+//@for Q in QUERIES
+            if position <= earliest + $Qu && earliest + $Qu - position < params.window {
+                score$Q = dot$Q;
+            }
+//@end
+        }
+//@for Q in QUERIES
+        scores[$Qu * THREADS + local] = score$Q;
+//@end
+        workgroupBarrier();
+//@for Q in QUERIES
+        var higher$Q = best$Q;
+//@end
+        // One loop for all queries: some software adapters give an invocation 65,535 turns in all.
+        for (var i = 0u; i < seen; i++) {
+//@for Q in QUERIES
+            higher$Q = max(higher$Q, scores[$Qu * THREADS + i]);
+//@end
+        }
+//@for Q in QUERIES
+        shares[$Qu * THREADS + local] = select(exp(score$Q - higher$Q), 0.0, score$Q == UNSEEN);
+        let shrink$Q = exp(best$Q - higher$Q);
+        mass$Q *= shrink$Q;
+        sum$Q *= shrink$Q;
+        best$Q = higher$Q;
+//@end
+        workgroupBarrier();
+        if slice < SLICES {
+            for (var i = slice; i < seen; i += SLICES) {
+                let value = unpack2x16float(values[(head_base + base + i) * WORDS + word]);
+//@for Q in QUERIES
+                let share$Q = shares[$Qu * THREADS + i];
+                mass$Q += share$Q;
+                sum$Q += share$Q * value;
+//@end
+            }
+        }
+    }
+//@for Q in QUERIES
+    gathered[local] = sum$Q;
+    masses[local] = mass$Q;
+    workgroupBarrier();
+    if slice == 0u && first_row + $Qu < rows {
+        for (var other = 1u; other < SLICES; other++) {
+            sum$Q += gathered[other * WORDS + word];
+            mass$Q += masses[other * WORDS + word];
+        }
+        output[(first_row + $Qu) * params.output_stride + head * WORDS + word] = sum$Q / mass$Q;
+    }
+    workgroupBarrier();
+//@end
+}

@@ -1,0 +1,238 @@
+//! Products with a weight matrix: row by row for few tokens, in tiles for many.
+
+use super::{Access, Grid, Program};
+use crate::adapter::Tuning;
+use crate::quants::Packing;
+
+/// Invocations of the kernel for few tokens when a row is not split.
+const UNSPLIT_THREADS: u32 = 64;
+
+/// Tokens and weight rows in a tile.
+const TILE: u32 = 64;
+
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Params {
+    pub(crate) row_limit: u32,
+    /// Units of 32 elements in a weight row.
+    pub(crate) units: u32,
+    /// Groups of 16 weight rows in this piece.
+    pub(crate) groups: u32,
+    /// Weight rows in this piece.
+    pub(crate) rows: u32,
+    /// The piece's first row.
+    pub(crate) first_row: u32,
+    /// In vectors of four.
+    pub(crate) input_stride: u32,
+    pub(crate) output_stride: u32,
+    pub(crate) residual_stride: u32,
+    pub(crate) scale: f32,
+}
+
+impl Params {
+    pub(crate) fn words(&self) -> Vec<u32> {
+        vec![
+            self.row_limit,
+            self.units,
+            self.groups,
+            self.rows,
+            self.first_row,
+            self.input_stride,
+            self.output_stride,
+            self.residual_stride,
+            self.scale.to_bits(),
+        ]
+    }
+}
+
+/// What is added to the product.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub(crate) enum Residual {
+    None,
+    Separate,
+    Output,
+}
+
+/// Which kernel, and its shape.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Shape {
+    /// So many tokens for each invocation, so many slices of a row.
+    Rows { tokens: u32, split: u32 },
+    /// 64 by 64 with workgroup memory.
+    Tiled,
+}
+
+impl Shape {
+    /// The shape for one token.
+    pub(crate) fn single(units: u32, tuning: &Tuning) -> Self {
+        // A slice should have some units of its own, or the reduction costs more than it gains.
+        let slices = (units / 2).max(1).ilog2();
+        Self::Rows { tokens: 1, split: (1 << slices).min(tuning.split) }
+    }
+
+    /// The shape for several.
+    pub(crate) fn many(tuning: &Tuning) -> Self {
+        if tuning.tiled { Self::Tiled } else { Self::Rows { tokens: tuning.row_tokens, split: 1 } }
+    }
+
+    pub(crate) fn grid(self, params: &Params) -> Grid {
+        match self {
+            Self::Rows { tokens, split } => {
+                let groups = threads(split) / (16 * split);
+                Grid::Tiles { per_tile: params.groups.div_ceil(groups), rows: tokens }
+            }
+            Self::Tiled => Grid::Tiles { per_tile: params.rows.div_ceil(TILE), rows: TILE },
+        }
+    }
+}
+
+fn threads(split: u32) -> u32 {
+    (16 * split).max(UNSPLIT_THREADS)
+}
+
+/// Bindings: quants, extras, input, output, bias if any, residual if separate.
+pub(crate) fn program(packing: &Packing, shape: Shape, bias: bool, residual: Residual) -> Program {
+    use Access::{Read, Write};
+    let added = [
+        ("BIAS", u32::from(bias)),
+        ("RESIDUAL", u32::from(residual == Residual::Separate)),
+        ("RESIDUAL_IN_PLACE", u32::from(residual == Residual::Output)),
+        ("PARTS", 4),
+    ];
+    let bindings = [(2, Read), (3, Read), (4, Read), (5, Write)]
+        .into_iter()
+        .chain(bias.then_some((6, Read)))
+        .chain((residual == Residual::Separate).then_some((7, Read)));
+    match shape {
+        Shape::Rows { tokens, split } => {
+            let mut definitions = vec![
+                ("THREADS", threads(split)),
+                ("SPLIT", split),
+                ("SPLITS", u32::from(split > 1)),
+                ("TOKENS", tokens),
+            ];
+            definitions.extend(added);
+            Program::new("matvec", &[packing.shader, include_str!("matvec.wgsl")], &definitions, bindings)
+        }
+        Shape::Tiled => {
+            let mut definitions = vec![("SIDE", 4)];
+            definitions.extend(added);
+            Program::new("matmul", &[packing.shader, include_str!("matmul.wgsl")], &definitions, bindings)
+        }
+    }
+}
+
+/// `input · weightᵀ * scale + bias + residual` for one token.
+#[cfg(test)]
+pub(crate) fn plain(
+    weight: &[Vec<f32>],
+    input: &[f32],
+    scale: f32,
+    bias: Option<&[f32]>,
+    residual: Option<&[f32]>,
+) -> Vec<f32> {
+    weight
+        .iter()
+        .enumerate()
+        .map(|(row, weight)| {
+            let product: f64 = weight.iter().zip(input).map(|(a, b)| f64::from(*a) * f64::from(*b)).sum();
+            let added = bias.map_or(0.0, |bias| bias[row]) + residual.map_or(0.0, |residual| residual[row]);
+            product as f32 * scale + added
+        })
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Params, Residual, Shape, plain, program};
+    use crate::testing::{Gpu, Matrix, Random, Run, close, each_gpu, matrix, packings};
+
+    fn check(gpu: &Gpu, weight: &Matrix, tokens: usize, shape: Shape, bias: bool, residual: Residual) {
+        let mut random = Random::new(11);
+        let (rows, columns) = (weight.rows.len(), weight.columns);
+        let (input_stride, stride) = (columns.next_multiple_of(32), rows.next_multiple_of(32));
+        let input: Vec<_> = (0..tokens).map(|_| random.floats(columns)).collect();
+        let added: Vec<_> = (0..tokens).map(|_| random.floats(rows)).collect();
+        let biases = random.floats(rows);
+        let expected: Vec<_> = (0..tokens)
+            .map(|token| {
+                let residual = (residual != Residual::None).then_some(added[token].as_slice());
+                plain(&weight.rows, &input[token], 0.5, bias.then_some(biases.as_slice()), residual)
+            })
+            .collect();
+        // As in an executor, a slot has room for whole tiles of tokens.
+        let mut input = matrix(&input, input_stride);
+        input.resize(tokens.next_multiple_of(8) * input_stride, f32::NAN);
+        let mut found = if residual == Residual::Output { matrix(&added, stride) } else { vec![0.0; tokens * stride] };
+        let first_piece = if rows > 16 { 16 } else { rows };
+        for (first, piece_rows) in [(0, first_piece), (first_piece, rows - first_piece)] {
+            if piece_rows == 0 {
+                continue;
+            }
+            let piece = weight.piece(first, piece_rows);
+            let params = Params {
+                row_limit: 64,
+                units: weight.packing.units(columns) as u32,
+                groups: piece_rows.div_ceil(16) as u32,
+                rows: piece_rows as u32,
+                first_row: first as u32,
+                input_stride: input_stride as u32 / 4,
+                output_stride: stride as u32,
+                residual_stride: stride as u32,
+                scale: 0.5,
+            };
+            let program = program(weight.packing, shape, bias, residual);
+            let mut run = Run::new(gpu, &program, &params.words(), tokens);
+            run.words(&piece.quants).words(&piece.extras).floats(&input);
+            let output = run.output(&found);
+            if bias {
+                run.floats(&biases);
+            }
+            if residual == Residual::Separate {
+                run.floats(&matrix(&added, stride));
+            }
+            found = run.go(shape.grid(&params)).floats(output);
+        }
+        let what = format!("{} {rows}x{columns} {tokens} {shape:?}", weight.packing.data_type.name());
+        close(&found, &matrix(&expected, stride), 1e-4, &what);
+    }
+
+    #[test]
+    fn every_format_and_shape_multiplies_right() {
+        let shapes = [
+            Shape::Rows { tokens: 1, split: 1 },
+            Shape::Rows { tokens: 1, split: 4 },
+            Shape::Rows { tokens: 4, split: 1 },
+            Shape::Tiled,
+        ];
+        for packing in packings() {
+            let weight = Matrix::random(packing, 83, packing.elements * 3, 5);
+            each_gpu(|gpu| {
+                for shape in shapes {
+                    let tokens: &[usize] = if shape == shapes[0] || shape == shapes[1] { &[1] } else { &[1, 3, 17] };
+                    for &tokens in tokens {
+                        check(gpu, &weight, tokens, shape, false, Residual::None);
+                    }
+                }
+            });
+        }
+    }
+
+    #[test]
+    fn biases_and_residuals_are_added_once() {
+        let weight = Matrix::random(packings().next().expect("a format"), 5, 64, 9);
+        each_gpu(|gpu| {
+            for shape in [Shape::Rows { tokens: 1, split: 2 }, Shape::Rows { tokens: 4, split: 1 }, Shape::Tiled] {
+                let tokens = if shape == (Shape::Rows { tokens: 1, split: 2 }) { 1 } else { 3 };
+                for residual in [Residual::None, Residual::Separate, Residual::Output] {
+                    check(gpu, &weight, tokens, shape, true, residual);
+                }
+            }
+        });
+    }
+
+    #[test]
+    fn more_than_one_tile_of_tokens_is_right() {
+        let weight = Matrix::random(packings().last().expect("a format"), 130, 256, 2);
+        each_gpu(|gpu| check(gpu, &weight, 64, Shape::Tiled, false, Residual::None));
+    }
+}

@@ -1,0 +1,26 @@
+//! Four bits and a scale for each 32 elements.
+
+use nearside_gguf::DataType;
+
+use super::{LANES, Packing, UNIT, half_at, nibble, put_half, put_nibbles, split_nibbles, u16_at};
+
+pub(super) const PACKING: Packing = Packing {
+    data_type: DataType::Q4_0,
+    elements: 32,
+    bytes: 18,
+    vectors: 1,
+    extras: LANES / 2,
+    shader: include_str!("q4_0.wgsl"),
+    pack,
+    unpack,
+};
+
+fn pack(block: &[u8], lane: usize, quants: &mut [u32], extras: &mut [u32]) {
+    put_half(extras, lane, u16_at(block, 0));
+    put_nibbles(&split_nibbles(&block[2..]), 0, lane, quants);
+}
+
+fn unpack(_: usize, lane: usize, quants: &[u32], extras: &[u32]) -> [f32; UNIT] {
+    let scale = half_at(extras, lane);
+    std::array::from_fn(|element| nibble(element, 0, lane, quants) as f32 * scale - 8.0 * scale)
+}

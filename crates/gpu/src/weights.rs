@@ -1,0 +1,266 @@
+//! Weights go from the file to the device a few rows at a time.
+
+use std::ops::ControlFlow;
+
+use nearside_engine::backend::{BackendError, LoadProgress, WeightFile};
+use nearside_engine::graph::{Graph, Op, WeightSpec};
+use nearside_gguf::TensorInfo;
+use wgpu::Buffer;
+
+use crate::adapter::Gpu;
+use crate::allocation::{ALIGNMENT, Allocations, STORAGE};
+use crate::quants::{LANES, Packing, Planes, packing};
+use crate::readback;
+
+/// The most of the file held at once; a wider group of rows is read whole.
+const CHUNK: usize = 4 << 20;
+
+/// What may be on its way to the device before the upload waits for it.
+const IN_FLIGHT: u64 = 64 << 20;
+
+/// Some rows of a matrix in a buffer of their own.
+#[derive(Debug, Clone)]
+pub(crate) struct Piece {
+    pub(crate) buffer: Buffer,
+    pub(crate) first_row: usize,
+    pub(crate) rows: usize,
+    pub(crate) quant_bytes: u64,
+    pub(crate) extras_offset: u64,
+    pub(crate) extra_bytes: u64,
+}
+
+/// A matrix as the kernels read it.
+pub(crate) struct Matrix {
+    pub(crate) packing: &'static Packing,
+    pub(crate) columns: usize,
+    pub(crate) pieces: Vec<Piece>,
+}
+
+/// A graph's weights, by their index, in the forms that its operations need.
+#[derive(Default)]
+pub(crate) struct Weights {
+    pub(crate) matrices: Vec<Option<Matrix>>,
+    pub(crate) vectors: Vec<Option<Buffer>>,
+    pub(crate) bytes: u64,
+}
+
+impl Weights {
+    /// Uploads everything that the graph uses.
+    pub(crate) async fn load(
+        gpu: &Gpu,
+        graph: &Graph,
+        file: &WeightFile<'_>,
+        allocations: &mut Allocations,
+        progress: &mut LoadProgress<'_>,
+    ) -> Result<Self, BackendError> {
+        let tensors = find_tensors(graph, file)?;
+        let mut upload = Upload {
+            gpu,
+            file,
+            progress,
+            done: 0,
+            total: tensors.iter().map(|tensor| tensor.size).sum(),
+            in_flight: 0,
+        };
+        let (as_matrix, as_vector) = uses(graph);
+        let mut weights = Self::default();
+        for (index, (spec, tensor)) in graph.weights.iter().zip(&tensors).enumerate() {
+            let packing = packing(tensor.data_type).ok_or_else(|| BackendError::Unsupported {
+                what: format!("{} (tensor `{}`)", tensor.data_type.name(), spec.name),
+                backend: "GPU",
+                remedy: "use the CPU backend or another quantization of the model",
+            })?;
+            let matrix = if as_matrix[index] { Some(upload.matrix(tensor, packing, allocations).await?) } else { None };
+            let vector = if as_vector[index] { Some(upload.vector(tensor, packing, allocations).await?) } else { None };
+            for piece in matrix.iter().flat_map(|matrix| &matrix.pieces) {
+                weights.bytes += piece.quant_bytes + piece.extra_bytes;
+            }
+            weights.bytes += vector.as_ref().map_or(0, Buffer::size);
+            weights.matrices.push(matrix);
+            weights.vectors.push(vector);
+            upload.advance(tensor.size)?;
+        }
+        upload.settle().await?;
+        Ok(weights)
+    }
+}
+
+fn find_tensors<'a>(graph: &Graph, file: &WeightFile<'a>) -> Result<Vec<&'a TensorInfo>, BackendError> {
+    let find = |spec: &WeightSpec| {
+        let wrong = |problem: String| BackendError::Tensor { name: spec.name.clone(), problem };
+        let tensor = file.gguf.tensor(&spec.name).ok_or_else(|| wrong("it is missing".to_owned()))?;
+        if tensor.columns() != spec.columns as u64 || tensor.rows() != spec.rows as u64 {
+            let (rows, columns) = (tensor.rows(), tensor.columns());
+            return Err(wrong(format!("it is {rows} by {columns}, expected {} by {}", spec.rows, spec.columns)));
+        }
+        let kind = tensor.data_type;
+        let blocks = spec.columns / kind.block_elements();
+        if spec.columns == 0 || spec.rows == 0 || spec.columns % kind.block_elements() != 0 {
+            return Err(wrong(format!("rows of {} elements do not divide into {} blocks", spec.columns, kind.name())));
+        }
+        let size = blocks.checked_mul(kind.block_bytes()).and_then(|row| row.checked_mul(spec.rows));
+        if size.map(|size| size as u64) != Some(tensor.size) {
+            return Err(wrong(format!("it has {} bytes, which does not fit its shape", tensor.size)));
+        }
+        Ok(tensor)
+    };
+    graph.weights.iter().map(find).collect()
+}
+
+/// Which weights are read as matrices and which as plain vectors.
+fn uses(graph: &Graph) -> (Vec<bool>, Vec<bool>) {
+    let mut matrices = vec![false; graph.weights.len()];
+    let mut vectors = vec![false; graph.weights.len()];
+    for op in &graph.ops {
+        match op {
+            Op::Embed { table, .. } => matrices[table.0] = true,
+            Op::MatMul { weight, bias, .. } => {
+                matrices[weight.0] = true;
+                if let Some(bias) = bias {
+                    vectors[bias.0] = true;
+                }
+            }
+            Op::RmsNorm { weight, .. } => vectors[weight.0] = true,
+            _ => {}
+        }
+    }
+    (matrices, vectors)
+}
+
+struct Upload<'a, 'b> {
+    gpu: &'a Gpu,
+    file: &'a WeightFile<'a>,
+    progress: &'a mut LoadProgress<'b>,
+    done: u64,
+    total: u64,
+    in_flight: u64,
+}
+
+impl Upload<'_, '_> {
+    async fn matrix(
+        &mut self,
+        tensor: &TensorInfo,
+        packing: &'static Packing,
+        allocations: &mut Allocations,
+    ) -> Result<Matrix, BackendError> {
+        let (rows, columns) = (tensor.rows() as usize, tensor.columns() as usize);
+        let rows_per_piece = self.rows_per_piece(tensor, packing, columns)?;
+        let mut matrix = Matrix { packing, columns, pieces: Vec::new() };
+        let mut first_row = 0;
+        while first_row < rows {
+            let piece_rows = rows_per_piece.min(rows - first_row);
+            let groups = piece_rows.div_ceil(LANES) as u64;
+            let (quants, extras) = packing.group_bytes(columns);
+            let (quant_bytes, extra_bytes) = (groups * quants as u64, groups * extras as u64);
+            let extras_offset = quant_bytes.next_multiple_of(ALIGNMENT);
+            let size = extras_offset + extra_bytes;
+            let buffer = allocations.buffer(self.gpu, size, STORAGE, &format!("tensor `{}`", tensor.name)).await?;
+            let piece = Piece { buffer, first_row, rows: piece_rows, quant_bytes, extras_offset, extra_bytes };
+            self.fill(tensor, packing, columns, &piece).await?;
+            matrix.pieces.push(piece);
+            first_row += piece_rows;
+        }
+        Ok(matrix)
+    }
+
+    fn rows_per_piece(&self, tensor: &TensorInfo, packing: &Packing, columns: usize) -> Result<usize, BackendError> {
+        let facts = &self.gpu.facts;
+        let (quants, extras) = packing.group_bytes(columns);
+        let by_binding = facts.max_storage_binding_size / quants.max(extras).max(1) as u64;
+        let by_buffer = facts.max_buffer_size.saturating_sub(ALIGNMENT) / (quants + extras).max(1) as u64;
+        match by_binding.min(by_buffer) {
+            0 => Err(BackendError::Unsupported {
+                what: format!("a row of {columns} elements (tensor `{}`)", tensor.name),
+                backend: "GPU",
+                remedy: "use the CPU backend",
+            }),
+            groups => Ok(usize::try_from(groups).unwrap_or(usize::MAX).saturating_mul(LANES)),
+        }
+    }
+
+    /// Reads, packs and writes a piece, some groups of rows at a time.
+    async fn fill(
+        &mut self,
+        tensor: &TensorInfo,
+        packing: &Packing,
+        columns: usize,
+        piece: &Piece,
+    ) -> Result<(), BackendError> {
+        let row_bytes = packing.row_bytes(columns);
+        let chunk_rows = (CHUNK / (row_bytes * LANES)).max(1) * LANES;
+        let mut stored = Vec::new();
+        let mut planes = Planes::default();
+        let (mut quants_at, mut extras_at) = (0, piece.extras_offset);
+        let mut row = 0;
+        while row < piece.rows {
+            let rows = chunk_rows.min(piece.rows - row);
+            stored.resize(rows * row_bytes, 0);
+            let offset = tensor.offset + ((piece.first_row + row) * row_bytes) as u64;
+            self.file.bytes.read_at(offset, &mut stored)?;
+            packing.pack_rows(&stored, columns, &mut planes);
+            self.gpu.queue.write_buffer(&piece.buffer, quants_at, bytemuck::cast_slice(&planes.quants));
+            if !planes.extras.is_empty() {
+                self.gpu.queue.write_buffer(&piece.buffer, extras_at, bytemuck::cast_slice(&planes.extras));
+            }
+            quants_at += planes.quants.len() as u64 * 4;
+            extras_at += planes.extras.len() as u64 * 4;
+            row += rows;
+            self.report(tensor_share(row + piece.first_row, row_bytes))?;
+            self.sent(stored.len() as u64).await?;
+        }
+        Ok(())
+    }
+
+    /// Uploads a tensor as plain floats.
+    async fn vector(
+        &mut self,
+        tensor: &TensorInfo,
+        packing: &Packing,
+        allocations: &mut Allocations,
+    ) -> Result<Buffer, BackendError> {
+        let (rows, columns) = (tensor.rows() as usize, tensor.columns() as usize);
+        let purpose = format!("tensor `{}`", tensor.name);
+        let size = tensor.rows().saturating_mul(tensor.columns()).saturating_mul(4);
+        let buffer = allocations.buffer(self.gpu, size, STORAGE, &purpose).await?;
+        let mut stored = vec![0; packing.row_bytes(columns)];
+        let mut planes = Planes::default();
+        for row in 0..rows {
+            self.file.bytes.read_at(tensor.offset + (row * stored.len()) as u64, &mut stored)?;
+            packing.pack_rows(&stored, columns, &mut planes);
+            let values = packing.unpack_row(&planes, 0, columns);
+            self.gpu.queue.write_buffer(&buffer, (row * columns * 4) as u64, bytemuck::cast_slice(&values));
+        }
+        self.sent(size).await?;
+        Ok(buffer)
+    }
+
+    /// Tells how far the current tensor is.
+    fn report(&mut self, share: u64) -> Result<(), BackendError> {
+        match (self.progress)((self.done + share).min(self.total), self.total) {
+            ControlFlow::Continue(()) => Ok(()),
+            ControlFlow::Break(()) => Err(BackendError::Cancelled),
+        }
+    }
+
+    /// A tensor is in place.
+    fn advance(&mut self, bytes: u64) -> Result<(), BackendError> {
+        self.done += bytes;
+        self.report(0)
+    }
+
+    /// Lets the device take what was written, so that copies do not pile up.
+    async fn sent(&mut self, bytes: u64) -> Result<(), BackendError> {
+        self.in_flight += bytes;
+        if self.in_flight >= IN_FLIGHT { self.settle().await } else { Ok(()) }
+    }
+
+    async fn settle(&mut self) -> Result<(), BackendError> {
+        self.in_flight = 0;
+        let submission = self.gpu.queue.submit([]);
+        readback::finished(self.gpu, submission).await
+    }
+}
+
+fn tensor_share(rows: usize, row_bytes: usize) -> u64 {
+    (rows * row_bytes) as u64
+}
