@@ -176,7 +176,7 @@ impl CpuExecutor {
                 let table = matrix(weights, *table)?;
                 for (token, row) in tokens.iter().zip(slots[output.0].chunks_exact_mut(width)) {
                     table.expand_row(*token as usize, row);
-                    row.iter_mut().for_each(|value| *value *= scale);
+                    ops::scale(row, *scale);
                 }
             }
             Op::RmsNorm { input, weight, epsilon, output, .. } => {
@@ -200,7 +200,7 @@ impl CpuExecutor {
                 let product = &mut self.product[..rows * features];
                 matrix(weights, *weight)?.multiply(&slots[input.0][..rows * width(*input)], product)?;
                 if scale.to_bits() != 1f32.to_bits() {
-                    product.iter_mut().for_each(|value| *value *= scale);
+                    ops::scale(product, *scale);
                 }
                 if let Some(bias) = bias {
                     let bias = vector(weights, *bias)?;
@@ -257,17 +257,11 @@ impl CpuExecutor {
                 slots[output.0] = result;
             }
             Op::Gate { gate, up, activation, output } => {
-                let length = rows * width(*gate);
-                for index in 0..length {
-                    let value = ops::gate(*activation, slots[gate.0][index], slots[up.0][index]);
-                    slots[output.0][index] = value;
-                }
+                let combine = |gate, up| ops::gate(*activation, gate, up);
+                combine_slots(slots, (*gate, *up), *output, rows * width(*gate), combine);
             }
             Op::Add { left, right, output } => {
-                let length = rows * width(*left);
-                for index in 0..length {
-                    slots[output.0][index] = slots[left.0][index] + slots[right.0][index];
-                }
+                combine_slots(slots, (*left, *right), *output, rows * width(*left), |left, right| left + right);
             }
             Op::Columns { input, start, output } => {
                 let (wide, narrow) = (width(*input), width(*output));
@@ -285,6 +279,22 @@ impl CpuExecutor {
         }
         Ok(())
     }
+}
+
+/// Combines the first `length` elements of two slots, either of which may be the output as well.
+fn combine_slots(
+    slots: &mut [Vec<f32>],
+    (left, right): (Slot, Slot),
+    output: Slot,
+    length: usize,
+    combine: impl Fn(f32, f32) -> f32,
+) {
+    let mut result = std::mem::take(&mut slots[output.0]);
+    for (index, value) in result[..length].iter_mut().enumerate() {
+        let side = |slot: Slot| if slot == output { *value } else { slots[slot.0][index] };
+        *value = combine(side(left), side(right));
+    }
+    slots[output.0] = result;
 }
 
 fn matrix(weights: &[Held], weight: Weight) -> Result<&dyn Matrix, BackendError> {
@@ -320,7 +330,9 @@ fn slot_rows(graph: &Graph, batch: usize) -> Vec<usize> {
                 break;
             }
         };
-        used.iter().for_each(|slot| rows[slot.0] = batch);
+        for slot in used {
+            rows[slot.0] = batch;
+        }
     }
     rows
 }

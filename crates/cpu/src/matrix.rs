@@ -60,7 +60,7 @@ pub(crate) fn read(
 }
 
 struct Blocks<F> {
-    blocks: Vec<F>,
+    stored: Vec<F>,
     columns: usize,
     rows: usize,
 }
@@ -81,9 +81,9 @@ fn blocks<F: Format>(
     }
     let purpose = || format!("tensor `{}`", tensor.name);
     let count = usize::try_from(count).map_err(|_| out_of_memory(tensor.size, purpose()))?;
-    let mut blocks = zeroed(count, F::zero(), purpose)?;
+    let mut stored = zeroed(count, F::zero(), purpose)?;
     let mut offset = tensor.offset;
-    for chunk in bytes_mut(&mut blocks).chunks_mut(CHUNK_BYTES) {
+    for chunk in bytes_mut(&mut stored).chunks_mut(CHUNK_BYTES) {
         bytes.read_at(offset, chunk)?;
         offset += chunk.len() as u64;
         if advance(chunk.len() as u64).is_break() {
@@ -91,7 +91,7 @@ fn blocks<F: Format>(
         }
     }
     // Both fit: their product was just allocated.
-    Ok(Box::new(Blocks { blocks, columns: tensor.columns() as usize, rows: tensor.rows() as usize }))
+    Ok(Box::new(Blocks { stored, columns: tensor.columns() as usize, rows: tensor.rows() as usize }))
 }
 
 impl<F: Format> Blocks<F> {
@@ -101,7 +101,7 @@ impl<F: Format> Blocks<F> {
 
     fn row(&self, row: usize) -> &[F] {
         let length = self.row_blocks();
-        &self.blocks[row * length..][..length]
+        &self.stored[row * length..][..length]
     }
 }
 
@@ -125,9 +125,8 @@ impl<F: Format> Matrix for Blocks<F> {
             for tile in (0..input_rows).step_by(INPUT_TILE) {
                 for (index, products) in turned.chunks_mut(input_rows).enumerate() {
                     let weights = self.row(task * TASK_ROWS + index);
-                    for row in tile..input_rows.min(tile + INPUT_TILE) {
-                        products[row] = F::dot(weights, &prepared[row * length..][..length]);
-                    }
+                    let end = input_rows.min(tile + INPUT_TILE);
+                    F::dot_rows(weights, &prepared[tile * length..end * length], &mut products[tile..end]);
                 }
             }
         });

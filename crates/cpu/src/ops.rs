@@ -16,6 +16,13 @@ pub(crate) fn rms_norm(input: &[f32], weight: &[f32], epsilon: f32, output: &mut
     }
 }
 
+/// Multiplies every value.
+pub(crate) fn scale(values: &mut [f32], factor: f32) {
+    for value in values {
+        *value *= factor;
+    }
+}
+
 /// Sine and cosine of each pair's angle at one position.
 pub(crate) fn rope_angles(position: usize, frequencies: &[f32], magnitude: f32, angles: &mut Vec<(f32, f32)>) {
     angles.clear();

@@ -192,33 +192,33 @@ impl Graph {
         for (index, op) in self.ops.iter().enumerate() {
             self.check_op(op).map_err(|problem| format!("operation {index}: {problem}"))?;
         }
-        self.expect("the hidden state", self.width(self.hidden)?, self.hidden_width()?)?;
-        self.expect("the logits", self.width(self.logits)?, self.vocabulary)
+        expect("the hidden state", self.width(self.hidden)?, self.hidden_width()?)?;
+        expect("the logits", self.width(self.logits)?, self.vocabulary)
     }
 
     fn check_op(&self, op: &Op) -> Result<(), String> {
         match op {
             Op::Embed { table, output, .. } => {
                 let table = self.weight(*table)?;
-                self.expect("rows of the table", table.rows, self.vocabulary)?;
-                self.expect("columns of the table", table.columns, self.width(*output)?)
+                expect("rows of the table", table.rows, self.vocabulary)?;
+                expect("columns of the table", table.columns, self.width(*output)?)
             }
             Op::RmsNorm { input, weight, group, output, .. } => {
-                self.expect("the output", self.width(*output)?, self.width(*input)?)?;
-                self.expect("the factors", self.vector(*weight)?, *group)?;
-                self.multiple("the width", self.width(*input)?, *group)
+                expect("the output", self.width(*output)?, self.width(*input)?)?;
+                expect("the factors", self.vector(*weight)?, *group)?;
+                multiple("the width", self.width(*input)?, *group)
             }
             Op::MatMul { weight, bias, residual, input, output, .. } => {
                 let matrix = self.weight(*weight)?;
-                self.expect("the input", self.width(*input)?, matrix.columns)?;
-                self.expect("the output", self.width(*output)?, matrix.rows)?;
+                expect("the input", self.width(*input)?, matrix.columns)?;
+                expect("the output", self.width(*output)?, matrix.rows)?;
                 if input == output {
                     return Err("a product cannot replace its input".to_owned());
                 }
                 if let Some(bias) = bias {
-                    self.expect("the bias", self.vector(*bias)?, matrix.rows)?;
+                    expect("the bias", self.vector(*bias)?, matrix.rows)?;
                 }
-                residual.map_or(Ok(()), |slot| self.expect("the residual", self.width(slot)?, matrix.rows))
+                residual.map_or(Ok(()), |slot| expect("the residual", self.width(slot)?, matrix.rows))
             }
             Op::Rope { slot, heads, head_dim, frequencies, .. } => {
                 self.heads("the slot", *slot, *heads, *head_dim)?;
@@ -236,19 +236,19 @@ impl Graph {
                 let shape = self.cache(*layer)?;
                 self.heads("the query", *query, *heads, shape.head_dim)?;
                 self.heads("the output", *output, *heads, shape.head_dim)?;
-                self.multiple("the query heads", *heads, shape.heads)?;
+                multiple("the query heads", *heads, shape.heads)?;
                 if *window == Some(0) {
                     return Err("a window of 0 sees nothing".to_owned());
                 }
                 Ok(())
             }
             Op::Gate { gate, up, output, .. } => {
-                self.expect("the gated value", self.width(*up)?, self.width(*gate)?)?;
-                self.expect("the output", self.width(*output)?, self.width(*gate)?)
+                expect("the gated value", self.width(*up)?, self.width(*gate)?)?;
+                expect("the output", self.width(*output)?, self.width(*gate)?)
             }
             Op::Add { left, right, output } => {
-                self.expect("the right side", self.width(*right)?, self.width(*left)?)?;
-                self.expect("the output", self.width(*output)?, self.width(*left)?)
+                expect("the right side", self.width(*right)?, self.width(*left)?)?;
+                expect("the output", self.width(*output)?, self.width(*left)?)
             }
             Op::Columns { input, start, output } => {
                 let (input, output) = (self.width(*input)?, self.width(*output)?);
@@ -257,7 +257,7 @@ impl Graph {
                     _ => Err(format!("columns {start} and {output} more do not lie within {input}")),
                 }
             }
-            Op::LastRow { input, output } => self.expect("the output", self.width(*output)?, self.width(*input)?),
+            Op::LastRow { input, output } => expect("the output", self.width(*output)?, self.width(*input)?),
         }
     }
 
@@ -271,7 +271,7 @@ impl Graph {
 
     fn vector(&self, weight: Weight) -> Result<usize, String> {
         let spec = self.weight(weight)?;
-        self.expect("rows of a vector", spec.rows, 1)?;
+        expect("rows of a vector", spec.rows, 1)?;
         Ok(spec.columns)
     }
 
@@ -293,19 +293,19 @@ impl Graph {
 
     fn heads(&self, what: &str, slot: Slot, heads: usize, head_dim: usize) -> Result<(), String> {
         match heads.checked_mul(head_dim) {
-            Some(width) if width > 0 => self.expect(what, self.width(slot)?, width),
+            Some(width) if width > 0 => expect(what, self.width(slot)?, width),
             _ => Err(format!("{what}: {heads} heads of {head_dim} have no width")),
         }
     }
+}
 
-    fn multiple(&self, what: &str, value: usize, of: usize) -> Result<(), String> {
-        if of == 0 || value == 0 || !value.is_multiple_of(of) {
-            return Err(format!("{what}: {value} is not a multiple of {of}"));
-        }
-        Ok(())
+fn multiple(what: &str, value: usize, of: usize) -> Result<(), String> {
+    if of == 0 || value == 0 || !value.is_multiple_of(of) {
+        return Err(format!("{what}: {value} is not a multiple of {of}"));
     }
+    Ok(())
+}
 
-    fn expect(&self, what: &str, found: usize, expected: usize) -> Result<(), String> {
-        if found == expected { Ok(()) } else { Err(format!("{what}: {found} wide, {expected} expected")) }
-    }
+fn expect(what: &str, found: usize, expected: usize) -> Result<(), String> {
+    if found == expected { Ok(()) } else { Err(format!("{what}: {found} wide, {expected} expected")) }
 }

@@ -108,6 +108,7 @@ impl Engine {
     }
 
     /// Gives a conversation's room back.
+    #[expect(clippy::needless_pass_by_value, reason = "a closed session must not be used again")]
     pub fn close_session(&mut self, session: Session) {
         if session.engine == self.number {
             self.pipeline.executor.drop_cache(session.cache);

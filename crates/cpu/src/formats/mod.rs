@@ -27,6 +27,13 @@ pub(crate) trait Format: PlainBlock {
     /// The scalar product of one row of weights with one row of inputs.
     fn dot(weights: &[Self], inputs: &[Self::Input]) -> f32;
 
+    /// The same for several rows of inputs, one after the other.
+    fn dot_rows(weights: &[Self], inputs: &[Self::Input], products: &mut [f32]) {
+        for (inputs, product) in inputs.chunks_exact(weights.len()).zip(products) {
+            *product = Self::dot(weights, inputs);
+        }
+    }
+
     /// The weights as plain numbers.
     fn expand(weights: &[Self], values: &mut [f32]);
 }

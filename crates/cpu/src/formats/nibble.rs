@@ -1,5 +1,5 @@
 //! The 32-element formats for which candle-core has only a plain loop that also insists on an even
-//! number of blocks: Q4_1, Q5_0 and Q5_1.
+//! number of blocks: `Q4_1`, `Q5_0` and `Q5_1`.
 
 use bytemuck::{Pod, Zeroable};
 use nearside_gguf::DataType;
@@ -196,7 +196,20 @@ macro_rules! nibble_format {
             }
 
             fn dot(weights: &[Self], inputs: &[Input]) -> f32 {
-                dot_nibbles(weights, inputs)
+                dot_nibbles(weights, [inputs])[0]
+            }
+
+            fn dot_rows(weights: &[Self], inputs: &[Input], products: &mut [f32]) {
+                let row = |index: usize| &inputs[index * weights.len()..][..weights.len()];
+                let mut done = 0;
+                while done + 4 <= products.len() {
+                    let four = dot_nibbles(weights, [row(done), row(done + 1), row(done + 2), row(done + 3)]);
+                    products[done..done + 4].copy_from_slice(&four);
+                    done += 4;
+                }
+                for (index, product) in products.iter_mut().enumerate().skip(done) {
+                    *product = Self::dot(weights, row(index));
+                }
             }
 
             fn expand(weights: &[Self], values: &mut [f32]) {

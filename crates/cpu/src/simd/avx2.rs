@@ -21,27 +21,46 @@ pub(super) fn add_scaled(output: &mut [f32], share: f32, values: &[f32]) {
 }
 
 #[target_feature(enable = "avx2,fma")]
-pub(super) fn dot_nibbles<F: Nibbles>(weights: &[F], inputs: &[Input]) -> f32 {
-    let mut sums = _mm256_setzero_ps();
-    let mut minimums = 0.0;
-    for (block, input) in weights.iter().zip(inputs) {
-        // SAFETY: an unaligned read of the 16 bytes of `low`.
-        let low = unsafe { _mm_loadu_si128(block.low().as_ptr().cast::<__m128i>()) };
-        // SAFETY: an unaligned read of the 32 bytes of `steps`.
-        let values = unsafe { _mm256_loadu_si256(input.steps.as_ptr().cast::<__m256i>()) };
+pub(super) fn dot_nibbles<F: Nibbles, const N: usize>(weights: &[F], inputs: [&[Input]; N]) -> [f32; N] {
+    let mut sums = [_mm256_setzero_ps(); N];
+    let mut minimums = [0.0; N];
+    let inputs = inputs.map(|inputs| &inputs[..weights.len()]);
+    for (index, block) in weights.iter().enumerate() {
+        let low = load_16(block.low());
         let halves = _mm256_set_m128i(_mm_srli_epi16::<4>(low), low);
         let mut steps = _mm256_and_si256(halves, _mm256_set1_epi8(15));
         if F::FIVE_BITS {
             steps = _mm256_or_si256(steps, fifth_bits(block.high()));
         }
-        // At most 2 * 31 * 127, far from the saturation of 16 bits.
-        let pairs = _mm256_maddubs_epi16(steps, values);
-        let quads = _mm256_madd_epi16(pairs, _mm256_set1_epi16(1));
-        let scale = _mm256_set1_ps(block.scale() * input.scale);
-        sums = _mm256_fmadd_ps(_mm256_cvtepi32_ps(quads), scale, sums);
-        minimums += block.minimum() * input.sum;
+        let (scale, minimum) = (block.scale(), block.minimum());
+        for row in 0..N {
+            let input = &inputs[row][index];
+            // At most 2 * 31 * 127, far from the saturation of 16 bits.
+            let pairs = _mm256_maddubs_epi16(steps, load_32(&input.steps));
+            let quads = _mm256_madd_epi16(pairs, _mm256_set1_epi16(1));
+            sums[row] = _mm256_fmadd_ps(_mm256_cvtepi32_ps(quads), _mm256_set1_ps(scale * input.scale), sums[row]);
+            minimums[row] += minimum * input.sum;
+        }
     }
-    total(sums) + minimums
+    let mut products = minimums;
+    for (product, sums) in products.iter_mut().zip(sums) {
+        *product += total(sums);
+    }
+    products
+}
+
+#[target_feature(enable = "avx2")]
+#[expect(clippy::cast_ptr_alignment, reason = "the load asks for no alignment")]
+fn load_16(bytes: &[u8; 16]) -> __m128i {
+    // SAFETY: reads exactly the 16 bytes.
+    unsafe { _mm_loadu_si128(bytes.as_ptr().cast::<__m128i>()) }
+}
+
+#[target_feature(enable = "avx2")]
+#[expect(clippy::cast_ptr_alignment, reason = "the load asks for no alignment")]
+fn load_32(bytes: &[i8; 32]) -> __m256i {
+    // SAFETY: reads exactly the 32 bytes.
+    unsafe { _mm256_loadu_si256(bytes.as_ptr().cast::<__m256i>()) }
 }
 
 /// 16 in each byte whose bit is set.

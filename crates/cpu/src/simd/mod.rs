@@ -13,7 +13,9 @@ mod simd128;
 
 pub(crate) use plain_block::{PlainBlock, bytes_mut};
 
-use crate::formats::{Input, Nibbles, steps};
+#[cfg(any(test, not(all(target_arch = "wasm32", target_feature = "simd128"))))]
+use crate::formats::steps;
+use crate::formats::{Input, Nibbles};
 
 #[cfg(target_arch = "x86_64")]
 fn has_avx2() -> bool {
@@ -73,8 +75,9 @@ fn add_scaled_plain(output: &mut [f32], share: f32, values: &[f32]) {
     }
 }
 
-/// The scalar product of a row of weights and a row of inputs.
-pub(crate) fn dot_nibbles<F: Nibbles>(weights: &[F], inputs: &[Input]) -> f32 {
+/// The scalar products of a row of weights and each of some rows of inputs, which share the work of
+/// taking the weights apart.
+pub(crate) fn dot_nibbles<F: Nibbles, const N: usize>(weights: &[F], inputs: [&[Input]; N]) -> [f32; N] {
     #[cfg(target_arch = "x86_64")]
     if has_avx2() {
         // SAFETY: the instructions are there.
@@ -83,10 +86,10 @@ pub(crate) fn dot_nibbles<F: Nibbles>(weights: &[F], inputs: &[Input]) -> f32 {
     #[cfg(all(target_arch = "wasm32", target_feature = "simd128"))]
     return simd128::dot_nibbles(weights, inputs);
     #[cfg(not(all(target_arch = "wasm32", target_feature = "simd128")))]
-    dot_nibbles_plain(weights, inputs)
+    inputs.map(|inputs| dot_nibbles_plain(weights, inputs))
 }
 
-#[cfg_attr(all(target_arch = "wasm32", target_feature = "simd128"), expect(dead_code, reason = "the reference"))]
+#[cfg(any(test, not(all(target_arch = "wasm32", target_feature = "simd128"))))]
 fn dot_nibbles_plain<F: Nibbles>(weights: &[F], inputs: &[Input]) -> f32 {
     let mut sum = 0.0;
     for (block, input) in weights.iter().zip(inputs) {
@@ -149,7 +152,12 @@ mod tests {
             F::expand(&weights, &mut expanded);
             let size: f32 = expanded.iter().map(|value| value.abs()).sum();
             let plain = dot_nibbles_plain(&weights, &inputs);
-            assert!(close(dot_nibbles(&weights, &inputs), plain, size), "{count} blocks");
+            assert!(close(dot_nibbles(&weights, [&inputs])[0], plain, size), "{count} blocks");
+            let mut other = inputs.clone();
+            other.reverse();
+            let both = dot_nibbles(&weights, [&inputs, &other]);
+            assert!(close(both[0], plain, size), "{count} blocks");
+            assert!(close(both[1], dot_nibbles_plain(&weights, &other), size), "{count} blocks");
             // Rounding an input to 8 bits errs by at most half a step of its block.
             let exact: f32 = expanded.iter().zip(&values).map(|(weight, value)| weight * value).sum();
             assert!((plain - exact).abs() <= size * 0.5 / 127.0 + 1e-3, "{count} blocks: {plain} for {exact}");

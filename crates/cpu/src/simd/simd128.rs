@@ -8,16 +8,13 @@ use std::arch::wasm32::{
 
 use crate::formats::{Input, Nibbles};
 
-pub(super) fn dot_nibbles<F: Nibbles>(weights: &[F], inputs: &[Input]) -> f32 {
-    let mut sums = f32x4_splat(0.0);
-    let mut minimums = 0.0;
-    for (block, input) in weights.iter().zip(inputs) {
+pub(super) fn dot_nibbles<F: Nibbles, const N: usize>(weights: &[F], inputs: [&[Input]; N]) -> [f32; N] {
+    let mut sums = [f32x4_splat(0.0); N];
+    let mut minimums = [0.0; N];
+    let inputs = inputs.map(|inputs| &inputs[..weights.len()]);
+    for (index, block) in weights.iter().enumerate() {
         // SAFETY: reads the 16 bytes of `low`; alignment is not needed.
         let low = unsafe { v128_load(block.low().as_ptr().cast::<v128>()) };
-        // SAFETY: reads the first 16 of the 32 bytes of `steps`.
-        let first = unsafe { v128_load(input.steps.as_ptr().cast::<v128>()) };
-        // SAFETY: reads the last 16 of them.
-        let second = unsafe { v128_load(input.steps[16..].as_ptr().cast::<v128>()) };
         let mut left = v128_and(low, u8x16_splat(15));
         let mut right = u8x16_shr(low, 4);
         if F::FIVE_BITS {
@@ -25,16 +22,32 @@ pub(super) fn dot_nibbles<F: Nibbles>(weights: &[F], inputs: &[Input]) -> f32 {
             left = v128_or(left, fifth_bits(high, 0));
             right = v128_or(right, fifth_bits(high, 2));
         }
-        let products = i32x4_add(dot_16(left, first), dot_16(right, second));
-        let scale = f32x4_splat(block.scale() * input.scale);
-        sums = f32x4_add(sums, f32x4_mul(f32x4_convert_i32x4(products), scale));
-        minimums += block.minimum() * input.sum;
+        let (scale, minimum) = (block.scale(), block.minimum());
+        for row in 0..N {
+            let input = &inputs[row][index];
+            let values = input.steps.as_ptr().cast::<v128>();
+            // SAFETY: reads the first 16 of the 32 bytes of `steps`; alignment is not needed.
+            let first = unsafe { v128_load(values) };
+            // SAFETY: reads the last 16 of them.
+            let second = unsafe { v128_load(values.add(1)) };
+            let products = i32x4_add(dot_16(left, first), dot_16(right, second));
+            let scaled = f32x4_mul(f32x4_convert_i32x4(products), f32x4_splat(scale * input.scale));
+            sums[row] = f32x4_add(sums[row], scaled);
+            minimums[row] += minimum * input.sum;
+        }
     }
+    let mut products = minimums;
+    for (product, sums) in products.iter_mut().zip(sums) {
+        *product += total(sums);
+    }
+    products
+}
+
+fn total(sums: v128) -> f32 {
     f32x4_extract_lane::<0>(sums)
         + f32x4_extract_lane::<1>(sums)
         + f32x4_extract_lane::<2>(sums)
         + f32x4_extract_lane::<3>(sums)
-        + minimums
 }
 
 fn dot_16(left: v128, right: v128) -> v128 {
