@@ -111,7 +111,7 @@ impl Readback {
         }
         self.pending.push_back(Pending { ticket, wanted, staging, submission, done });
         // Steps that bring nothing back hold no buffer; they only must not pile up.
-        if self.pending.len() > 4 * RING {
+        if self.pending.len() > 16 * RING {
             self.discard(1);
         }
     }
