@@ -161,6 +161,8 @@ for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP']) {
   process.on(signal, () => {
     asked = true;
     child.kill('SIGTERM');
+    // workerd waits for answers under way; someone who presses Ctrl-C does not.
+    setTimeout(() => child.kill('SIGKILL'), 1000);
   });
 }
 child.on('error', (error) => {

@@ -99,6 +99,7 @@ test('a client that goes away pays for what came, and the rest is given back', a
     await eventually(
       async () => (await worker.chat(hello({ max_tokens: 1000 }))).status === 200,
       'what was not used is given back',
+      10_000,
     );
   });
 });

@@ -24,7 +24,7 @@ pub(crate) struct Meter {
     most_input_tokens: u64,
     /// Bytes of answer that came: the most tokens they can be.
     pub(crate) answer_bytes: u64,
-    /// Whether the upstream has taken the request.
+    /// Whether the upstream has, or may have, taken the request.
     taken: bool,
     /// What the upstream itself counted.
     pub(crate) usage: Option<Usage>,
@@ -38,6 +38,12 @@ impl Meter {
             None if self.taken => self.prices.cost(self.most_input_tokens, self.answer_bytes),
             None => 0,
         }
+    }
+
+    /// Notes that the upstream did not answer. One that was merely slow may have done the work, and charges for it.
+    pub(crate) fn failed(&mut self, error: WireError) -> WireError {
+        self.taken = matches!(error, WireError::UpstreamTimeout { .. });
+        error
     }
 
     pub(crate) fn price_of(&self, usage: &Usage) -> u64 {
@@ -84,14 +90,14 @@ pub(crate) async fn complete(
     };
 
     let lifeline = Lifeline::new(&request)?;
-    let sent = upstream::send(&chat, &settings, &lifeline).await;
-    // An upstream that was merely slow may have done the work, and charges for it.
-    meter.taken = matches!(sent, Ok(_) | Err(WireError::UpstreamTimeout { .. }));
-    let response = sent?;
+    let sent = upstream::send(&chat, &settings, &lifeline)?;
+    meter.taken = true;
     if chat.stream {
-        relay::stream(response, meter, lifeline, wants_usage, settings.upstream_timeout_seconds)
-    } else {
-        whole(response, meter, &settings).await
+        return relay::answer(sent, meter, lifeline, wants_usage, settings.upstream_timeout_seconds).await;
+    }
+    match sent.await {
+        Ok(response) => whole(response, meter, &settings).await,
+        Err(error) => Err(meter.failed(error)),
     }
 }
 

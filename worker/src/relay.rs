@@ -1,45 +1,71 @@
 //! A stream passed on as it arrives.
 
-use std::collections::VecDeque;
+use std::{collections::VecDeque, time::Duration};
 
-use futures_util::{StreamExt, stream};
+use futures_util::{
+    StreamExt,
+    future::{Either, LocalBoxFuture, select},
+    stream,
+};
 use nearside_wire::{ChatChunk, Usage, WireError, sse};
-use worker::{ByteStream, Response};
+use worker::{ByteStream, Delay, Response};
 
-use crate::{chat::Meter, failed, upstream, upstream::Lifeline};
+use crate::{chat::Meter, failed, upstream::Lifeline};
+
+/// How long the client hears nothing before a comment is sent to it. Writing is also the one way to learn that a client
+/// has gone where the runtime does not tell.
+const HEARTBEAT: Duration = Duration::from_secs(2);
+const HEARTBEAT_TEXT: &[u8] = b": the far model is still at work\n\n";
+
+/// The upstream's answer, when its head has come.
+type Opening = LocalBoxFuture<'static, Result<Response, WireError>>;
+
+/// Where the answer stands.
+enum Source {
+    /// The upstream has not begun.
+    Opening(Opening),
+    /// It sends.
+    Flowing(ByteStream),
+    /// Nothing more comes.
+    Ended,
+}
 
 /// What lives as long as a stream does. Dropping it ends the upstream's request and settles the cost.
 struct Relay {
-    source: ByteStream,
-    reader: Option<sse::Reader>,
+    source: Source,
+    reader: sse::Reader,
     ready: VecDeque<Vec<u8>>,
     meter: Meter,
     wants_usage: bool,
-    silence_seconds: u64,
+    silence: Duration,
+    silence_limit: Duration,
     _lifeline: Lifeline,
 }
 
 /// Answers with the upstream's stream.
-pub(crate) fn stream(
-    mut response: Response,
-    meter: Meter,
+///
+/// An upstream that fails at once gives an error with its status. To one that takes its time the client is not left
+/// waiting in silence: the stream begins, and an error after that is its last event.
+pub(crate) async fn answer(
+    opening: Opening,
+    mut meter: Meter,
     lifeline: Lifeline,
     wants_usage: bool,
     silence_seconds: u64,
 ) -> Result<Response, WireError> {
-    let kind = response.headers().get("content-type").map_err(failed)?.unwrap_or_default();
-    if !kind.to_ascii_lowercase().starts_with("text/event-stream") {
-        let problem = "the upstream was asked for a stream and sent something else; check that UPSTREAM_URL is the \
-                       address of an OpenAI-compatible server";
-        return Err(WireError::Upstream { problem: problem.to_owned() });
-    }
+    let source = match select(opening, Delay::from(HEARTBEAT)).await {
+        Either::Left((Ok(mut response), _)) => Source::Flowing(response.stream().map_err(failed)?),
+        Either::Left((Err(error), _)) => return Err(meter.failed(error)),
+        Either::Right(((), opening)) => Source::Opening(opening),
+    };
     let relay = Relay {
-        source: response.stream().map_err(failed)?,
-        reader: Some(sse::Reader::new()),
+        source,
+        reader: sse::Reader::new(),
         ready: VecDeque::new(),
         meter,
         wants_usage,
-        silence_seconds,
+        silence: Duration::ZERO,
+        silence_limit: Duration::from_secs(silence_seconds),
         _lifeline: lifeline,
     };
     let pieces = stream::unfold(relay, |mut relay| async move {
@@ -60,23 +86,56 @@ impl Relay {
             if let Some(bytes) = self.ready.pop_front() {
                 return Some(bytes);
             }
-            let reader = self.reader.as_mut()?;
-            let outcome = match upstream::within(self.silence_seconds, self.source.next()).await {
-                Ok(Some(Ok(bytes))) => reader.push(&bytes).map_err(|error| error.to_string()),
-                Ok(None) => {
-                    let last = self.reader.take().and_then(sse::Reader::finish);
-                    Ok(last.into_iter().collect())
+            match &mut self.source {
+                Source::Ended => return None,
+                Source::Opening(opening) => match select(opening, Delay::from(HEARTBEAT)).await {
+                    Either::Left((Ok(response), _)) => self.open(response),
+                    Either::Left((Err(error), _)) => {
+                        let error = self.meter.failed(error);
+                        self.fail(&error);
+                    }
+                    Either::Right(_) => return Some(HEARTBEAT_TEXT.to_vec()),
+                },
+                Source::Flowing(bytes) => {
+                    let beat = HEARTBEAT.min(self.silence_limit);
+                    match select(bytes.next(), Delay::from(beat)).await {
+                        Either::Left((piece, _)) => {
+                            self.silence = Duration::ZERO;
+                            self.flow(piece);
+                        }
+                        Either::Right(_) => {
+                            self.silence += beat;
+                            if self.silence < self.silence_limit {
+                                return Some(HEARTBEAT_TEXT.to_vec());
+                            }
+                            self.fail(&WireError::UpstreamTimeout { seconds: self.silence_limit.as_secs() });
+                        }
+                    }
                 }
-                Ok(Some(Err(error))) => Err(format!("the upstream broke off ({error}); try again")),
-                Err(timeout) => {
-                    self.fail(&timeout);
-                    continue;
-                }
-            };
-            match outcome {
-                Ok(events) => events.iter().for_each(|event| self.take(event)),
-                Err(problem) => self.fail(&WireError::Upstream { problem }),
             }
+        }
+    }
+
+    fn open(&mut self, mut response: Response) {
+        match response.stream() {
+            Ok(bytes) => self.source = Source::Flowing(bytes),
+            Err(error) => self.fail(&failed(error)),
+        }
+    }
+
+    /// Takes what the upstream sent, or its end.
+    fn flow(&mut self, piece: Option<worker::Result<Vec<u8>>>) {
+        let events = match piece {
+            Some(Ok(bytes)) => self.reader.push(&bytes).map_err(|error| error.to_string()),
+            Some(Err(error)) => Err(format!("the upstream broke off ({error}); try again")),
+            None => {
+                self.source = Source::Ended;
+                Ok(std::mem::take(&mut self.reader).finish().into_iter().collect())
+            }
+        };
+        match events {
+            Ok(events) => events.iter().for_each(|event| self.take(event)),
+            Err(problem) => self.fail(&WireError::Upstream { problem }),
         }
     }
 
@@ -128,7 +187,7 @@ impl Relay {
 
     /// Ends the stream with one clear error.
     fn fail(&mut self, error: &WireError) {
-        self.reader = None;
+        self.source = Source::Ended;
         self.ready.push_back(sse::write(&error.body()).into_bytes());
     }
 }

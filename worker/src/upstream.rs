@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use futures_util::{
     FutureExt,
-    future::{Either, select},
+    future::{Either, LocalBoxFuture, select},
 };
 use nearside_wire::{ChatRequest, ErrorBody, StreamOptions, WireError};
 use worker::{
@@ -18,11 +18,14 @@ use crate::{body, failed, settings::Settings};
 /// How much of an upstream's error is read.
 const ERROR_LIMIT: usize = 64 * 1024;
 
-/// Ends the request to the upstream when the client goes away, and when it is dropped.
+/// Ends the request to the upstream when the runtime says that the client went away, and when it is dropped.
+///
+/// Cloudflare's edge says so by the request's signal. A workerd without the edge does not: there a client that went
+/// away is noticed when something is written to it, which the relay's heartbeats see to.
 pub(crate) struct Lifeline {
     controller: web_sys::AbortController,
     client: web_sys::AbortSignal,
-    listener: Closure<dyn FnMut()>,
+    _listener: Closure<dyn FnMut()>,
 }
 
 impl Lifeline {
@@ -35,7 +38,7 @@ impl Lifeline {
             controller.abort();
         }
         client.set_onabort(Some(listener.as_ref().unchecked_ref()));
-        Ok(Self { controller, client, listener })
+        Ok(Self { controller, client, _listener: listener })
     }
 }
 
@@ -43,7 +46,6 @@ impl Drop for Lifeline {
     fn drop(&mut self) {
         self.client.set_onabort(None);
         self.controller.abort();
-        let _ = &self.listener;
     }
 }
 
@@ -67,11 +69,11 @@ pub(crate) fn prepare(mut request: ChatRequest, settings: &Settings) -> Result<C
 }
 
 /// Sends the request and waits for the head of the answer.
-pub(crate) async fn send(
+pub(crate) fn send(
     request: &ChatRequest,
     settings: &Settings,
     lifeline: &Lifeline,
-) -> Result<Response, WireError> {
+) -> Result<LocalBoxFuture<'static, Result<Response, WireError>>, WireError> {
     let headers = Headers::new();
     headers.set("content-type", "application/json").map_err(failed)?;
     if let Some(key) = &settings.upstream_key {
@@ -87,14 +89,27 @@ pub(crate) async fn send(
     let url = format!("{}/chat/completions", settings.upstream_url);
     let fetch = Fetch::Request(Request::new_with_init(&url, &init).map_err(failed)?);
     let signal = worker::AbortSignal::from(lifeline.controller.signal());
-
-    let sent = fetch.send_with_signal(&signal).boxed_local();
-    let response = within(settings.upstream_timeout_seconds, sent).await?.map_err(|error| WireError::Upstream {
-        problem: format!(
-            "no connection to the upstream ({error}); check that it runs and that UPSTREAM_URL is its address"
-        ),
-    })?;
-    if (200..300).contains(&response.status_code()) { Ok(response) } else { Err(refusal(response).await) }
+    let seconds = settings.upstream_timeout_seconds;
+    let stream = request.stream;
+    Ok(async move {
+        let sent = Box::pin(fetch.send_with_signal(&signal));
+        let response = within(seconds, sent).await?.map_err(|error| WireError::Upstream {
+            problem: format!(
+                "no connection to the upstream ({error}); check that it runs and that UPSTREAM_URL is its address"
+            ),
+        })?;
+        if !(200..300).contains(&response.status_code()) {
+            return Err(refusal(response).await);
+        }
+        let kind = response.headers().get("content-type").map_err(failed)?.unwrap_or_default();
+        if stream && !kind.to_ascii_lowercase().starts_with("text/event-stream") {
+            let problem = "the upstream was asked for a stream and sent something else; check that UPSTREAM_URL is \
+                           the address of an OpenAI-compatible server";
+            return Err(WireError::Upstream { problem: problem.to_owned() });
+        }
+        Ok(response)
+    }
+    .boxed_local())
 }
 
 /// Waits no longer than the upstream may be silent.
