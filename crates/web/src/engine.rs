@@ -18,7 +18,7 @@ use crate::source::Source;
 /// A loaded model with its one conversation: a request that begins like the one before reuses its cache.
 #[wasm_bindgen]
 pub struct Engine {
-    engine: nearside_engine::Engine,
+    loaded: nearside_engine::Engine,
     session: Session,
     choice: String,
 }
@@ -58,7 +58,7 @@ impl Engine {
 
     /// What the model is and what runs it.
     pub fn info(&self) -> Result<JsValue, JsValue> {
-        let info = self.engine.info();
+        let info = self.loaded.info();
         Ok(to_js(&Info {
             name: &info.name,
             architecture: &info.architecture,
@@ -82,7 +82,7 @@ impl Engine {
     /// Scores a request without answering it. What it computed is reused by the answer.
     pub async fn decide(&mut self, request: JsValue, route: JsValue, go_on: Function) -> Result<JsValue, JsValue> {
         let asked = Asked::read(&request, route, String::new())?;
-        let decision = answer::decide(&mut self.engine, &mut self.session, &asked, &go_on).await?;
+        let decision = answer::decide(&mut self.loaded, &mut self.session, &asked, &go_on).await?;
         Ok(to_js(&decision)?)
     }
 
@@ -96,7 +96,7 @@ impl Engine {
         emit: Function,
     ) -> Result<JsValue, JsValue> {
         let asked = Asked::read(&request, route, model)?;
-        let outcome: Outcome = answer::answer(&mut self.engine, &mut self.session, &asked, &emit).await?;
+        let outcome: Outcome = answer::answer(&mut self.loaded, &mut self.session, &asked, &emit).await?;
         Ok(to_js(&outcome)?)
     }
 }
@@ -109,7 +109,7 @@ async fn load(source: &Source, options: LoadOptions, progress: &Function) -> Res
         ControlFlow::Continue(())
     };
     let engine_options = EngineOptions { context: options.context, ..EngineOptions::default() };
-    let mut engine = nearside_engine::Engine::load(source, backend.as_ref(), engine_options, &mut report).await?;
-    let session = engine.create_session()?;
-    Ok(Engine { engine, session, choice })
+    let mut loaded = nearside_engine::Engine::load(source, backend.as_ref(), engine_options, &mut report).await?;
+    let session = loaded.create_session()?;
+    Ok(Engine { loaded, session, choice })
 }
