@@ -87,18 +87,16 @@ fn merges(merges: &[String], vocabulary: &Vocabulary) -> Result<HashMap<(u32, u3
     Ok(table)
 }
 
-/// Appends a token's text as bytes. Files spell each byte as one printable character.
-pub(crate) fn store(token: &str, kind: Kind, bytes: &mut Vec<u8>) {
-    if kind != Kind::Normal {
+/// Appends a token's text as bytes. Files spell each byte as one printable character; a token that is spelled
+/// otherwise is never reached.
+pub(crate) fn store(token: &str, kind: Kind, bytes: &mut Vec<u8>) -> bool {
+    let reachable = kind == Kind::Normal && token.chars().all(|character| byte_of(character).is_some());
+    if reachable {
+        bytes.extend(token.chars().filter_map(byte_of));
+    } else {
         bytes.extend(token.as_bytes());
-        return;
     }
-    for character in token.chars() {
-        match byte_of(character) {
-            Some(byte) => bytes.push(byte),
-            None => bytes.extend(character.encode_utf8(&mut [0; 4]).as_bytes()),
-        }
-    }
+    reachable
 }
 
 /// The alphabet: printable Latin-1 characters stand for themselves, the 68 other bytes follow from U+0100 on.

@@ -9,25 +9,37 @@ pub(crate) enum Fragment<'t> {
     Mark(u32),
 }
 
-/// Which lengths special tokens have, by their first byte, the longest first. The vocabulary itself knows the
-/// rest, so thousands of special tokens cost no more than the few lengths they share.
+/// The special tokens, sorted by their text, and which lengths they have by their first byte, the longest
+/// first: thousands of them cost no more than a search for each of the few lengths they share.
 pub(crate) struct Marks {
+    ids: Vec<u32>,
     lengths: Vec<Vec<usize>>,
 }
 
 impl Marks {
     pub(crate) fn new(vocabulary: &Vocabulary) -> Self {
+        let is_mark = |id: &u32| {
+            let kind = vocabulary.kind(*id);
+            matches!(kind, Kind::Control | Kind::Unknown | Kind::UserDefined) && !vocabulary.piece(*id).is_empty()
+        };
+        let mut ids: Vec<u32> = vocabulary.ids().filter(is_mark).collect();
+        ids.sort_by_key(|id| vocabulary.piece(*id));
+        ids.dedup_by_key(|id| vocabulary.piece(*id));
         let mut lengths = vec![Vec::new(); 256];
-        for id in vocabulary.ids() {
-            let piece = vocabulary.piece(id);
-            if let (Kind::Control | Kind::Unknown | Kind::UserDefined, [first, ..]) = (vocabulary.kind(id), piece) {
-                let lengths: &mut Vec<usize> = &mut lengths[usize::from(*first)];
-                if let Err(place) = lengths.binary_search_by(|length| piece.len().cmp(length)) {
-                    lengths.insert(place, piece.len());
-                }
+        for id in &ids {
+            let piece = vocabulary.piece(*id);
+            let lengths: &mut Vec<usize> = &mut lengths[usize::from(piece[0])];
+            if let Err(place) = lengths.binary_search_by(|length| piece.len().cmp(length)) {
+                lengths.insert(place, piece.len());
             }
         }
-        Self { lengths }
+        Self { ids, lengths }
+    }
+
+    /// The special token of exactly that text.
+    pub(crate) fn find(&self, text: &[u8], vocabulary: &Vocabulary) -> Option<u32> {
+        let place = self.ids.binary_search_by(|id| vocabulary.piece(*id).cmp(text)).ok()?;
+        Some(self.ids[place])
     }
 
     /// Cuts the text at its marks: those that are text in one piece always, those of the conversation if `parse`.
@@ -54,13 +66,8 @@ impl Marks {
 
     fn mark_at(&self, rest: &[u8], parse: bool, vocabulary: &Vocabulary) -> Option<(u32, usize)> {
         self.lengths[usize::from(*rest.first()?)].iter().find_map(|&length| {
-            let id = vocabulary.find(rest.get(..length)?)?;
-            let wanted = match vocabulary.kind(id) {
-                Kind::UserDefined => true,
-                Kind::Control | Kind::Unknown => parse,
-                Kind::Normal | Kind::Unused | Kind::Byte => false,
-            };
-            wanted.then_some((id, length))
+            let id = self.find(rest.get(..length)?, vocabulary)?;
+            (parse || vocabulary.kind(id) == Kind::UserDefined).then_some((id, length))
         })
     }
 }

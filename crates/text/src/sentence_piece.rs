@@ -5,7 +5,7 @@ use nearside_gguf::Metadata;
 
 use crate::TextError;
 use crate::merge::{Merger, NO_TOKEN};
-use crate::vocabulary::Vocabulary;
+use crate::vocabulary::{Kind, Vocabulary};
 
 const SCORES: &str = "tokenizer.ggml.scores";
 
@@ -93,6 +93,12 @@ impl SentencePiece {
             ids.push(id);
         }
     }
+}
+
+/// Appends a token's text, which is kept as the file spells it.
+pub(crate) fn store(token: &str, kind: Kind, bytes: &mut Vec<u8>) -> bool {
+    bytes.extend(token.as_bytes());
+    kind == Kind::Normal
 }
 
 fn character_length(first: u8) -> usize {

@@ -19,6 +19,15 @@ const GPT4O: &str = r"[^\r\n\p{L}\p{N}]?[\p{Lu}\p{Lt}\p{Lm}\p{Lo}\p{M}]*[\p{Ll}\
 const TEKKEN: &str = r"[^\r\n\p{L}\p{N}]?[\p{Lu}\p{Lt}\p{Lm}\p{Lo}\p{M}]*[\p{Ll}\p{Lm}\p{Lo}\p{M}]+|[^\r\n\p{L}\p{N}]?[\p{Lu}\p{Lt}\p{Lm}\p{Lo}\p{M}]+[\p{Ll}\p{Lm}\p{Lo}\p{M}]*|\p{N}| ?[^\s\p{L}\p{N}]+[\r\n/]*|\s*[\r\n]+|\s+";
 const DIGIT: &str = r"\p{N}";
 const PUNCTUATION: &str = r"[\p{P}\$\+<=>\^~\|]+";
+const PUNCTUATION_AND_BACKTICK: &str = r"[\p{P}\$\+<=>\^~\|`]+";
+const LINE_END: &str = r"[\r\n]";
+const LETTERS: &str = r"\s?\p{L}+";
+const SPACED_PUNCTUATION: &str = r"\s?\p{P}+";
+const HAN_AND_HANGUL: &str = r"[\u{0800}-\u{9fa5}\u{ac00}-\u{d7ff}]+";
+const HAN_AND_KANA: &str = r"[\u{4e00}-\u{9fa5}\u{3040}-\u{309f}\u{30a0}-\u{30ff}]+";
+const UP_TO_THREE_DIGITS: &str = r"\p{N}{1,3}";
+const DEEPSEEK3: &str =
+    r"[!-/:-@\[-`{-~][A-Za-z]+|[^\r\n\p{L}\p{P}\p{S}]?[\p{L}\p{M}]+| ?[\p{P}\p{S}]+[\r\n]*|\s*[\r\n]+|\s+";
 const NUMBER: &str = r"\p{N}+";
 const THREE_DIGITS: &str = "[0-9][0-9][0-9]";
 
@@ -35,46 +44,42 @@ struct Rule {
 }
 
 const RULES: &[Rule] = &[
-    Rule {
-        names: &["default"],
-        patterns: &[PUNCTUATION, GPT2, NUMBER, THREE_DIGITS],
-        whole_words: false,
-        begin: false,
-    },
-    Rule {
-        names: &["gpt-2", "phi-2", "mpt", "olmo", "jais", "roberta-bpe", "modern-bert", "mellum", "a.x-4.0"],
-        patterns: &[GPT2],
-        whole_words: false,
-        begin: false,
-    },
-    Rule {
-        names: &["smollm", "starcoder", "refact", "command-r", "codeshell", "exaone", "minerva-7b"],
-        patterns: &[DIGIT, GPT2],
-        whole_words: false,
-        begin: false,
-    },
-    Rule {
-        names: &["llama-bpe", "llama3", "llama-v3", "falcon3", "falcon-h1", "pixtral", "midm-2.0", "lfm2"],
-        patterns: &[LLAMA3],
-        whole_words: true,
-        begin: true,
-    },
-    Rule {
-        names: &["dbrx", "smaug-bpe", "glm4", "chatglm-bpe"],
-        patterns: &[LLAMA3],
-        whole_words: false,
-        begin: false,
-    },
-    Rule {
-        names: &["qwen2", "stablelm2", "hunyuan", "megrez", "deepseek-r1-qwen"],
-        patterns: &[QWEN2],
-        whole_words: false,
-        begin: false,
-    },
-    Rule { names: &["qwen35"], patterns: &[QWEN35], whole_words: false, begin: false },
-    Rule { names: &["gpt-4o", "llama4"], patterns: &[GPT4O], whole_words: false, begin: false },
-    Rule { names: &["tekken"], patterns: &[TEKKEN], whole_words: true, begin: true },
+    Rule::new(&["default"], &[PUNCTUATION, GPT2, NUMBER, THREE_DIGITS]),
+    Rule::new(&["falcon"], &[PUNCTUATION_AND_BACKTICK, GPT2, THREE_DIGITS]),
+    Rule::new(
+        &["gpt-2", "phi-2", "mpt", "olmo", "jais", "trillion", "granite-docling", "exaone4", "mellum", "a.x-4.0"],
+        &[GPT2],
+    ),
+    Rule::new(
+        &["smollm", "starcoder", "refact", "command-r", "codeshell", "exaone", "minerva-7b", "mellum2"],
+        &[DIGIT, GPT2],
+    ),
+    Rule::new(&["llama-bpe", "llama3", "llama-v3", "falcon3", "falcon-h1", "pixtral", "midm-2.0", "lfm2"], &[LLAMA3])
+        .whole_words()
+        .begin(),
+    Rule::new(&["dbrx", "smaug-bpe", "chatglm-bpe"], &[LLAMA3]),
+    Rule::new(&["glm4"], &[LLAMA3]).whole_words(),
+    Rule::new(&["qwen2", "stablelm2", "hunyuan", "megrez", "deepseek-r1-qwen", "kormo", "solar-open"], &[QWEN2]),
+    Rule::new(&["qwen35"], &[QWEN35]),
+    Rule::new(&["deepseek-coder"], &[LINE_END, LETTERS, SPACED_PUNCTUATION, HAN_AND_HANGUL, DIGIT]),
+    Rule::new(&["deepseek-v3", "hunyuan-dense", "joyai-llm"], &[UP_TO_THREE_DIGITS, HAN_AND_KANA, DEEPSEEK3]),
+    Rule::new(&["gpt-4o", "llama4", "kanana2", "minimax-m2"], &[GPT4O]),
+    Rule::new(&["tekken"], &[TEKKEN]).whole_words().begin(),
 ];
+
+impl Rule {
+    const fn new(names: &'static [&'static str], patterns: &'static [&'static str]) -> Self {
+        Self { names, patterns, whole_words: false, begin: false }
+    }
+
+    const fn whole_words(self) -> Self {
+        Self { whole_words: true, ..self }
+    }
+
+    const fn begin(self) -> Self {
+        Self { begin: true, ..self }
+    }
+}
 
 pub(crate) struct Splitter {
     patterns: Vec<Pattern>,

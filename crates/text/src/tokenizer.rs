@@ -4,7 +4,7 @@ use nearside_gguf::Metadata;
 
 use crate::byte_level::{self, ByteLevel};
 use crate::marks::{Fragment, Marks};
-use crate::sentence_piece::{SPACE, SentencePiece};
+use crate::sentence_piece::{self, SPACE, SentencePiece};
 use crate::vocabulary::{Kind, Vocabulary};
 use crate::{StreamDecoder, TextError};
 
@@ -66,7 +66,7 @@ impl Tokenizer {
         let family = metadata.text("tokenizer.ggml.model")?;
         let mut vocabulary = match family {
             "gpt2" => Vocabulary::read(metadata, byte_level::store)?,
-            "llama" => Vocabulary::read(metadata, |token, _, bytes| bytes.extend(token.as_bytes()))?,
+            "llama" => Vocabulary::read(metadata, sentence_piece::store)?,
             other => return Err(TextError::Model { model: other.to_owned() }),
         };
         let special = |name| special(metadata, name, vocabulary.len());
@@ -174,7 +174,8 @@ impl Tokenizer {
 
     /// The token of exactly that text, such as `<|im_start|>`.
     pub fn id(&self, token: &str) -> Option<u32> {
-        self.vocabulary.find(token.as_bytes())
+        let token = token.as_bytes();
+        self.marks.find(token, &self.vocabulary).or_else(|| self.vocabulary.find(token))
     }
 
     /// The token that begins every text, where the model has one.

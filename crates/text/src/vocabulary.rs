@@ -40,8 +40,12 @@ pub(crate) struct Vocabulary {
 }
 
 impl Vocabulary {
-    /// Reads the tokens; `store` appends a token's text as it is to be kept.
-    pub(crate) fn read(metadata: &Metadata, store: impl Fn(&str, Kind, &mut Vec<u8>)) -> Result<Self, TextError> {
+    /// Reads the tokens; `store` appends a token's text as it is to be kept, and says whether merging text can
+    /// lead to it.
+    pub(crate) fn read(
+        metadata: &Metadata,
+        store: impl Fn(&str, Kind, &mut Vec<u8>) -> bool,
+    ) -> Result<Self, TextError> {
         let tokens = metadata.texts(TOKENS)?;
         let kinds = kinds(metadata, tokens.len())?;
         let length = tokens.iter().map(String::len).sum();
@@ -50,17 +54,18 @@ impl Vocabulary {
         }
         let mut bytes = Vec::with_capacity(length);
         let mut ends = Vec::with_capacity(tokens.len());
+        let mut reachable = Vec::with_capacity(tokens.len());
         for (token, kind) in tokens.iter().zip(&kinds) {
-            store(token, *kind, &mut bytes);
+            reachable.push(store(token, *kind, &mut bytes));
             ends.push(bytes.len() as u32);
         }
         bytes.shrink_to_fit();
         let slots = vec![EMPTY; (tokens.len() * 3 / 2).next_power_of_two()];
         let mut vocabulary = Self { bytes, ends, kinds, slots, hasher: RandomState::new() };
-        // Where two tokens have one text, plain text comes before marks, and the lower id before the higher.
-        for plain in [true, false] {
-            for id in 0..tokens.len() as u32 {
-                if (vocabulary.kind(id) == Kind::Normal) == plain {
+        // Where two tokens have one text, the one that merging leads to comes first, then the lower id.
+        for turn in [true, false] {
+            for id in vocabulary.ids() {
+                if reachable[id as usize] == turn {
                     vocabulary.enter(id);
                 }
             }

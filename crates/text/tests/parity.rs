@@ -1,9 +1,9 @@
 //! The token ids of the reference engine, on every model file that is at hand.
 
-use std::fs::File;
+mod support;
+
 use std::path::PathBuf;
 
-use nearside_gguf::{ByteSource, Gguf, SourceError};
 use nearside_text::{SpecialTokens, Tokenizer};
 use serde::Deserialize;
 
@@ -22,35 +22,9 @@ struct Prompt {
     greedy_text: String,
 }
 
-struct Disk(File, u64);
-
-impl ByteSource for Disk {
-    fn len(&self) -> u64 {
-        self.1
-    }
-
-    fn read_at(&self, offset: u64, buffer: &mut [u8]) -> Result<(), SourceError> {
-        use std::os::unix::fs::FileExt;
-        let length = buffer.len() as u64;
-        self.0.read_exact_at(buffer, offset).map_err(|error| SourceError::Io {
-            offset,
-            length,
-            reason: error.to_string(),
-        })
-    }
-}
-
 /// The tokenizer of a cached model file, or a line that says why not.
 fn tokenizer(file: &str) -> Option<Tokenizer> {
-    let cache = std::env::var_os("NEARSIDE_CACHE").map(PathBuf::from);
-    let cache = cache.or_else(|| std::env::var_os("HOME").map(|home| PathBuf::from(home).join(".cache/nearside")))?;
-    let path = cache.join("models").join(file);
-    let Ok(handle) = File::open(&path) else {
-        eprintln!("skipped: {} is not there", path.display());
-        return None;
-    };
-    let length = handle.metadata().unwrap().len();
-    let header = Gguf::read(&Disk(handle, length)).unwrap();
+    let header = support::header(&support::cache().join("models").join(file))?;
     Some(Tokenizer::from_metadata(&header.metadata).unwrap())
 }
 
