@@ -9,9 +9,9 @@ import { test } from 'node:test';
 import { eventually, hello, startWorker } from './launch.mjs';
 import { answerWhole, beginStream, chunk, deferred, startStub } from './stub-upstream.mjs';
 
-/** One request reserves 37 bytes of input at 1,000 and 16 tokens of output at 1,000 microdollars for 1,000 tokens. */
+/** With a microdollar a token: what a template may add to conversation and message, role, text, and 16 to write. */
 const PRICES = { 'price-input': 1000, 'price-output': 1000 };
-const RESERVED = 4 + 5 + 16 + 16;
+const RESERVED = 64 + 16 + 4 + 5 + 16;
 
 async function scene(options, run) {
   const stub = await startStub();
@@ -85,8 +85,8 @@ test('a refusal by the upstream costs nothing', async () => {
 });
 
 test('a client that goes away pays for what came, and the rest is given back', async () => {
-  // Input of at most 25 tokens, and 20 bytes of answer at most: far less than the 1,016 that are reserved.
-  await scene({ limit: 1100 }, async (worker, stub) => {
+  // Input of at most 89 tokens and 20 bytes of answer: far less than the 1,089 that are reserved.
+  await scene({ limit: 1250 }, async (worker, stub) => {
     stub.answer = (_request, response) => {
       beginStream(response);
       response.write(chunk({ content: 'twenty bytes of text' }));

@@ -7,6 +7,8 @@ use nearside_wire::{ChatRequest, Usage};
 
 /// Tokens that a chat template adds around one message, generously.
 const TOKENS_AROUND_MESSAGE: u64 = 16;
+/// Tokens that a chat template adds around the conversation: some bring a system message of their own.
+const TOKENS_AROUND_CONVERSATION: u64 = 64;
 /// Tokens that one image, sound or file counts for. An assumption: upstreams count them in ways of their own.
 const TOKENS_OF_ATTACHMENT: u64 = 4096;
 
@@ -41,6 +43,7 @@ pub(crate) fn most_input_tokens(request: &ChatRequest) -> u64 {
         .sum();
     (text as u64)
         .saturating_add(rest as u64)
+        .saturating_add(TOKENS_AROUND_CONVERSATION)
         .saturating_add(request.messages.len() as u64 * TOKENS_AROUND_MESSAGE)
         .saturating_add(request.attachments() as u64 * TOKENS_OF_ATTACHMENT)
 }
