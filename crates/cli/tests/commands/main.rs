@@ -1,0 +1,14 @@
+//! The `nearside` binary as its users meet it.
+
+mod bad_files;
+mod chat;
+mod inspect;
+#[cfg(unix)]
+mod interrupt;
+mod measure;
+mod model;
+mod real_model;
+mod run;
+mod serve;
+mod support;
+mod usage;
