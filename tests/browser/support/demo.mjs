@@ -1,5 +1,8 @@
 // Uses the demo as a person would: by its buttons, its slider and its dialog.
 
+// A busy machine with a large upstream model takes its time.
+const ANSWERING = { timeout: 600_000 };
+
 /** Opens the demo and waits until its first model answers. */
 export async function openDemo(browser, url) {
   const page = await browser.page();
@@ -24,13 +27,13 @@ export async function ask(page, question, onConsent = null) {
   await answer.waitFor();
   const dialog = page.locator('#consent[open]');
   const finished = page.locator('#send:visible');
-  await dialog.or(finished).first().waitFor();
+  await dialog.or(finished).first().waitFor(ANSWERING);
   let consent = null;
   if (await dialog.isVisible()) {
     consent = { body: await page.locator('#consent-body').textContent() };
     await onConsent?.(page);
   }
-  await finished.waitFor();
+  await finished.waitFor(ANSWERING);
   return {
     text: await answer.locator('.text').textContent(),
     side: await answer.getAttribute('data-side'),
