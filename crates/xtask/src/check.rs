@@ -7,11 +7,8 @@ use crate::build::{self, Part};
 use crate::context::Context;
 use crate::error::{Doing, Result, XtaskError, invalid};
 use crate::output;
-use crate::run::Run;
+use crate::run::{Run, WEB_PACKAGES};
 use crate::setup::{self, CARGO_DENY, Tool};
-
-/// What only compiles for the web, and so is judged there.
-const WEB_PACKAGES: [&str; 2] = ["nearside-web", "nearside-worker"];
 
 type Judge = fn(&Context) -> Result<()>;
 
@@ -49,9 +46,7 @@ fn rustfmt(context: &Context) -> Result<()> {
 }
 
 fn clippy_native(context: &Context) -> Result<()> {
-    let run = Run::cargo(&context.target()).args(["clippy", "--locked", "--workspace", "--all-targets"]);
-    let run = WEB_PACKAGES.iter().fold(run, |run, package| run.args(["--exclude", package]));
-    run.args(["--", "-D", "warnings"]).folder(context.root()).stream()
+    Run::cargo_native(context, "clippy").args(["--all-targets", "--", "-D", "warnings"]).stream()
 }
 
 fn clippy_wasm(context: &Context) -> Result<()> {

@@ -6,8 +6,12 @@ use std::path::Path;
 use std::process::{Command, ExitStatus, Stdio};
 use std::sync::mpsc;
 
+use crate::context::Context;
 use crate::error::{Result, XtaskError};
 use crate::output;
+
+/// What only makes sense as WebAssembly.
+pub(crate) const WEB_PACKAGES: [&str; 2] = ["nearside-web", "nearside-worker"];
 
 /// A program to run, and how to speak of it.
 #[derive(Debug)]
@@ -40,6 +44,13 @@ impl Run {
             }
         }
         run.env("CARGO_TARGET_DIR", target)
+    }
+
+    /// A cargo command over all native crates. Cargo joins the features of the crates it is asked for: asking for the
+    /// same ones every time keeps it from building their dependencies once for each question.
+    pub(crate) fn cargo_native(context: &Context, command: &str) -> Self {
+        let run = Self::cargo(&context.target()).args([command, "--locked", "--workspace"]);
+        WEB_PACKAGES.iter().fold(run, |run, package| run.args(["--exclude", package])).folder(context.root())
     }
 
     /// The word that goes before each of its lines.

@@ -52,8 +52,5 @@ pub(crate) fn build(context: &Context, parts: &[Part]) -> Result<()> {
 }
 
 fn cli(context: &Context) -> Result<()> {
-    Run::cargo(&context.target())
-        .args(["build", "--locked", "--package", "nearside-cli"])
-        .folder(context.root())
-        .stream()
+    Run::cargo_native(context, "build").args(["--bin", "nearside"]).stream()
 }

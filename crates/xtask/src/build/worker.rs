@@ -1,8 +1,14 @@
 //! The Worker, built by worker-build with the tools that the cache and the npm packages bring.
 
+use std::env;
+use std::ffi::OsString;
+use std::fs;
+use std::os::unix::fs::PermissionsExt;
+use std::path::PathBuf;
+
 use super::stamp::Stamp;
 use crate::context::Context;
-use crate::error::Result;
+use crate::error::{Doing, Result, XtaskError, invalid};
 use crate::output;
 use crate::run::Run;
 use crate::setup::{self, Tool, WORKER_BUILD};
@@ -16,12 +22,12 @@ pub(super) fn build(context: &Context) -> Result<()> {
         output::line("worker", "up to date");
         return Ok(());
     }
-    Run::cargo(&context.target())
-        .args(["build", "--locked", "--package", "xtask", "--bin", "nearside-bindgen"])
-        .folder(context.root())
-        .stream()?;
+    Run::cargo_native(context, "build").args(["--bin", "nearside-bindgen"]).stream()?;
+    let shim = shim(context)?;
     Run::new(WORKER_BUILD.program(context))
         .args(["--release", "--panic-unwind"])
+        .env("PATH", shim)
+        .env("RUSTC_BOOTSTRAP", "1")
         .env("CARGO_TARGET_DIR", context.worker_target())
         .env("WASM_BINDGEN_BIN", context.program("nearside-bindgen"))
         .env("WASM_OPT_BIN", context.node_program("wasm-opt"))
@@ -30,4 +36,32 @@ pub(super) fn build(context: &Context) -> Result<()> {
         .folder(&folder)
         .stream()?;
     stamp.write()
+}
+
+/// A `PATH` on which `cargo +nightly` is the installed stable compiler with unstable options allowed.
+///
+/// Unwinding needs a standard library built for it. worker-build asks for a nightly toolchain to do that; the stable
+/// one with `RUSTC_BOOTSTRAP` does the same with the compiler that everything else is built with.
+fn shim(context: &Context) -> Result<OsString> {
+    let folder = context.stamps().join("shim");
+    fs::create_dir_all(&folder).doing("make the folder", &folder)?;
+    let path = env::var_os("PATH").unwrap_or_default();
+    for name in ["cargo", "rustc"] {
+        let real = env::split_paths(&path).map(|folder| folder.join(name)).find(|program| program.is_file());
+        let real = real.ok_or_else(|| XtaskError::Missing {
+            what: name.to_owned(),
+            remedy: "the installer of https://rustup.rs".to_owned(),
+        })?;
+        let script = format!("#!/bin/sh\n[ \"$1\" = +nightly ] && shift\nexec '{}' \"$@\"\n", real.display());
+        executable(folder.join(name), &script)?;
+    }
+    // Asked only whether rust-src is there, which setup has seen to.
+    executable(folder.join("rustup"), "#!/bin/sh\necho 'rust-src (installed)'\n")?;
+    env::join_paths([folder.clone()].into_iter().chain(env::split_paths(&path)))
+        .map_err(|error| invalid(folder.display(), error))
+}
+
+fn executable(path: PathBuf, script: &str) -> Result<()> {
+    fs::write(&path, script).doing("write", &path)?;
+    fs::set_permissions(&path, fs::Permissions::from_mode(0o755)).doing("make executable", path)
 }

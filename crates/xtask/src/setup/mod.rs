@@ -53,7 +53,7 @@ impl Tool {
         match self {
             Self::Rust => "Rust: wasm targets, rust-src, rustfmt, clippy".to_owned(),
             Self::WasmBindgen => "wasm-bindgen: one version in Cargo.lock".to_owned(),
-            Self::Node => "Node 20 or newer, with npm".to_owned(),
+            Self::Node => "Node 20.11 or newer, with npm".to_owned(),
             Self::Npm => "npm packages of package-lock.json".to_owned(),
             Self::WorkerBuild => WORKER_BUILD.to_string(),
             Self::CargoDeny => CARGO_DENY.to_string(),

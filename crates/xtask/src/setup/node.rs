@@ -3,30 +3,33 @@
 use crate::error::{Result, XtaskError};
 use crate::run::Run;
 
-const OLDEST: u32 = 20;
+/// The first version of Node 20 that can limit the time of a test.
+const OLDEST: (u32, u32) = (20, 11);
 
 pub(super) fn check() -> Result<()> {
-    let remedy = "the installer of https://nodejs.org/en/download (any version from 20 on), then this again";
+    let remedy = "the installer of https://nodejs.org/en/download (any version from 20.11 on), then this again";
     let missing = |what: String| XtaskError::Missing { what, remedy: remedy.to_owned() };
     let version = Run::new("node").arg("--version").capture().map_err(|_| missing("Node".to_owned()))?;
-    if major(&version).is_none_or(|major| major < OLDEST) {
-        return Err(missing(format!("Node {OLDEST} (here is {version})")));
+    if number(&version).is_none_or(|number| number < OLDEST) {
+        return Err(missing(format!("Node {}.{} or newer (here is {version})", OLDEST.0, OLDEST.1)));
     }
     Run::new("npm").arg("--version").capture().map_err(|_| missing("npm".to_owned()))?;
     Ok(())
 }
 
-fn major(version: &str) -> Option<u32> {
-    version.strip_prefix('v')?.split('.').next()?.parse().ok()
+fn number(version: &str) -> Option<(u32, u32)> {
+    let mut parts = version.strip_prefix('v')?.split('.').map(|part| part.parse().ok());
+    Some((parts.next()??, parts.next()??))
 }
 
 #[cfg(test)]
 mod tests {
-    use super::major;
+    use super::{OLDEST, number};
 
     #[test]
-    fn reads_the_major_version() {
-        assert_eq!(major("v20.20.2"), Some(20));
-        assert_eq!(major("garbage"), None);
+    fn compares_versions_as_numbers() {
+        assert!(number("v20.9.0").unwrap() < OLDEST);
+        assert!(number("v22.1.0").unwrap() > OLDEST);
+        assert_eq!(number("garbage"), None);
     }
 }

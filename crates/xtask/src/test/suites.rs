@@ -12,12 +12,12 @@ use crate::models;
 use crate::run::Run;
 use crate::setup::{self, Tool};
 
-/// What compiles for the web only, or is tested by a suite of its own.
-const NOT_NATIVE: [&str; 3] = ["nearside-gpu", "nearside-web", "nearside-worker"];
-
 /// What has tests of its own that make sense as WebAssembly: everything that runs in the page and asks nothing of it.
 const AS_WASM: [&str; 6] =
     ["nearside-gguf", "nearside-text", "nearside-engine", "nearside-cpu", "nearside-route", "nearside-wire"];
+
+/// A test that hangs fails after ten minutes, so that the run still ends and says so.
+const TEST_TIMEOUT: &str = "--test-timeout=600000";
 
 /// A suite of tests.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
@@ -54,15 +54,12 @@ impl Suite {
 
 fn rust(context: &Context, filter: Option<&str>) -> Result<Tally> {
     models::ensure(context, models::DEFAULT)?;
-    let run = Run::cargo(&context.target()).args(["test", "--locked", "--workspace", "--no-fail-fast"]);
-    let run = NOT_NATIVE.iter().fold(run, |run, package| run.args(["--exclude", package]));
+    let run = Run::cargo_native(context, "test").args(["--exclude", "nearside-gpu", "--no-fail-fast"]);
     cargo(context, run.label("rust"), filter)
 }
 
 fn hostile(context: &Context, filter: Option<&str>) -> Result<Tally> {
-    let run =
-        Run::cargo(&context.target()).args(["test", "--locked", "--workspace", "--no-fail-fast", "--test", "hostile*"]);
-    let run = NOT_NATIVE.iter().fold(run, |run, package| run.args(["--exclude", package]));
+    let run = Run::cargo_native(context, "test").args(["--no-fail-fast", "--test", "hostile*"]);
     cargo(context, run.label("hostile"), filter)
 }
 
@@ -114,7 +111,7 @@ fn worker(context: &Context, filter: Option<&str>) -> Result<Tally> {
 fn browser(context: &Context, filter: Option<&str>) -> Result<Tally> {
     setup::ensure(context, &[Tool::Node, Tool::Npm, Tool::Chromium])?;
     models::ensure(context, models::DEFAULT)?;
-    build::build(context, &[Part::Cli, Part::Demo, Part::Worker])?;
+    build::build(context, &[Part::Demo])?;
     node(context, "browser", super::with_tools(context, Run::new("node"))?, filter)
 }
 
@@ -126,7 +123,7 @@ fn cargo(context: &Context, run: Run, filter: Option<&str>) -> Result<Tally> {
 
 fn node(context: &Context, folder: &str, run: Run, filter: Option<&str>) -> Result<Tally> {
     let files = test_files(context, folder)?;
-    let run = run.args(["--test", "--test-reporter=spec", "--test-concurrency=1"]);
+    let run = run.args(["--test", "--test-reporter=spec", "--test-concurrency=1", TEST_TIMEOUT]);
     let run = filter.into_iter().fold(run, |run, filter| run.arg(format!("--test-name-pattern={filter}")));
     let run = run.args(files.iter().map(|file| file.as_os_str())).label(folder).folder(context.root());
     observe::<NodeReader>(super::with_places(context, run))
