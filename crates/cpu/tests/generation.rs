@@ -12,8 +12,13 @@ use nearside_engine::{
 };
 use tiny::{END, Tiny};
 
+fn load(tiny: &Tiny, options: EngineOptions) -> Result<Engine, EngineError> {
+    let mut progress = |_, _| ControlFlow::Continue(());
+    pollster::block_on(Engine::load(&tiny.file(), &CpuBackend::new(), options, &mut progress))
+}
+
 fn engine() -> Engine {
-    Tiny::default().engine(EngineOptions::default()).expect("a sound model")
+    load(&Tiny::default(), EngineOptions::default()).expect("a sound model")
 }
 
 fn sampled(seed: u64, max_tokens: usize) -> GenerateOptions {
@@ -99,7 +104,7 @@ fn batch_size_changes_nothing_that_is_chosen() {
         .into_iter()
         .map(|batch| {
             let options = EngineOptions { batch: Some(batch), ..EngineOptions::default() };
-            let mut engine = Tiny::default().engine(options).expect("a sound model");
+            let mut engine = load(&Tiny::default(), options).expect("a sound model");
             fresh(&mut engine, &prompt, sampled(3, 10)).ids()
         })
         .collect();
@@ -171,7 +176,7 @@ fn an_end_token_ends_the_answer_unless_it_is_ignored() {
 #[test]
 fn an_answer_ends_where_the_context_does() {
     let options = EngineOptions { context: Some(8), ..EngineOptions::default() };
-    let mut engine = Tiny::default().engine(options).expect("a sound model");
+    let mut engine = load(&Tiny::default(), options).expect("a sound model");
     let full = fresh(&mut engine, &[1, 2, 3, 4, 5], sampled(1, 100));
     // Five are read, three more fit, and the last token needs no room because nobody reads it.
     assert_eq!(full.finish.reason, FinishReason::ContextFull);
@@ -246,7 +251,7 @@ fn every_shape_of_the_family_runs() {
                     biases: architecture == "qwen2",
                     ..Tiny::default()
                 };
-                let mut engine = tiny.engine(EngineOptions::default()).expect("a sound model");
+                let mut engine = load(&tiny, EngineOptions::default()).expect("a sound model");
                 assert_eq!(engine.info().architecture, architecture);
                 let long = fresh(&mut engine, &[1, 2, 3], sampled(7, 12));
                 assert_eq!(long.ids().len(), 12);
@@ -257,7 +262,7 @@ fn every_shape_of_the_family_runs() {
 
 #[test]
 fn a_file_that_contradicts_itself_is_refused_by_name() {
-    let refusal = |tiny: Tiny| tiny.engine(EngineOptions::default()).err().expect("a refusal").to_string();
+    let refusal = |tiny: Tiny| load(&tiny, EngineOptions::default()).err().expect("a refusal").to_string();
     let damaged = |name, shape| refusal(Tiny { damage: Some((name, shape)), ..Tiny::default() });
     for name in ["token_embd.weight", "output_norm.weight", "blk.1.ffn_down.weight"] {
         assert!(damaged(name, None).contains(name));

@@ -3,6 +3,8 @@
 mod candle;
 mod float;
 mod nibble;
+#[cfg(test)]
+mod tests;
 
 use nearside_gguf::DataType;
 
@@ -38,4 +40,6 @@ pub(crate) trait Format: PlainBlock {
     fn expand(weights: &[Self], values: &mut [f32]);
 }
 
-pub(crate) use nibble::{Input, Nibbles, Q4_1, Q5_0, Q5_1, steps};
+#[cfg(any(test, not(all(target_arch = "wasm32", target_feature = "simd128"))))]
+pub(crate) use nibble::steps;
+pub(crate) use nibble::{Input, Nibbles, Q4_1, Q5_0, Q5_1};

@@ -1,9 +1,5 @@
 //! A model of a few thousand seeded weights: it says nothing sensible, but always the same.
 
-use std::ops::ControlFlow;
-
-use nearside_cpu::CpuBackend;
-use nearside_engine::{Engine, EngineError, EngineOptions};
 use nearside_gguf::{ByteSource, DataType, Value, Writer};
 
 /// The sizes of a tiny model.
@@ -134,12 +130,6 @@ impl Tiny {
             }
         }
         tensors
-    }
-
-    /// The loaded model.
-    pub(crate) fn engine(&self, options: EngineOptions) -> Result<Engine, EngineError> {
-        let mut progress = |_, _| ControlFlow::Continue(());
-        pollster::block_on(Engine::load(&self.file(), &CpuBackend::new(), options, &mut progress))
     }
 }
 
