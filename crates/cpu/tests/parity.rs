@@ -23,7 +23,8 @@ fn report(model: &str, vectors: &str) -> Option<ParityReport> {
 }
 
 fn assert_close(report: &ParityReport) {
-    assert_eq!(report.ids_equal, report.prompts + 1, "{report:?}");
+    assert_eq!(report.ids_equal, report.prompts, "{report:?}");
+    assert!(report.text_ids_equal, "{report:?}");
     assert_eq!(report.greedy_until_margin, report.prompts, "{report:?}");
     assert!((report.ppl / report.ppl_ref - 1.0).abs() < 0.01, "{report:?}");
 }

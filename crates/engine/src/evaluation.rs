@@ -53,8 +53,10 @@ pub struct ParityReport {
     pub reference: String,
     /// How many prompts there are.
     pub prompts: usize,
-    /// Texts whose tokens are equal: all the prompts and the longer text, so one more than `prompts` at best.
+    /// Prompts whose tokens are equal.
     pub ids_equal: usize,
+    /// Whether the longer text's tokens are equal.
+    pub text_ids_equal: bool,
     /// Prompts whose likeliest next token is the reference's, however close its lead.
     pub top1_equal: usize,
     /// Prompts whose greedy answers are equal throughout.
@@ -95,6 +97,7 @@ async fn compare(
         reference: vectors.engine.clone(),
         prompts: vectors.prompts.len(),
         ids_equal: 0,
+        text_ids_equal: encode(engine, &vectors.text)? == vectors.text_ids,
         top1_equal: 0,
         greedy_equal: 0,
         greedy_until_margin: 0,
@@ -102,13 +105,6 @@ async fn compare(
         ppl: 0.0,
         ppl_ref: vectors.text_perplexity,
     };
-    let texts =
-        vectors.prompts.iter().map(|prompt| (&prompt.prompt, &prompt.ids)).chain([(&vectors.text, &vectors.text_ids)]);
-    for (text, ids) in texts {
-        let special = SpecialTokens { add: true, parse: false };
-        let ours = engine.tokenizer().encode(text, special)?;
-        report.ids_equal += usize::from(ours == *ids);
-    }
     let parts = vectors.prompts.len() + vectors.text_ids.len().saturating_sub(1);
     for (done, prompt) in vectors.prompts.iter().enumerate() {
         compare_prompt(engine, session, prompt, &mut report).await?;
@@ -132,6 +128,7 @@ async fn compare_prompt(
     prompt: &ParityPrompt,
     report: &mut ParityReport,
 ) -> Result<(), EngineError> {
+    report.ids_equal += usize::from(encode(engine, &prompt.prompt)? == prompt.ids);
     let logits = engine.next_logits(session, &prompt.ids).await?;
     let best = top_candidates(&logits, 1);
     let equal = match (best.first(), prompt.next_top10.first()) {
@@ -156,6 +153,10 @@ async fn compare_prompt(
         .min(prompt.greedy.len());
     report.greedy_until_margin += usize::from(ours.get(..clear) == prompt.greedy.get(..clear));
     Ok(())
+}
+
+fn encode(engine: &Engine, text: &str) -> Result<Vec<TokenId>, EngineError> {
+    Ok(engine.tokenizer().encode(text, SpecialTokens { add: true, parse: false })?)
 }
 
 async fn greedy(

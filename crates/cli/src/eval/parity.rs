@@ -56,7 +56,7 @@ fn text(report: &ParityReport) -> String {
     let prompts = report.prompts;
     format!(
         "reference                    {}\n\
-         token ids equal              {} of {}\n\
+         token ids equal              {} of {prompts}, longer text: {}\n\
          likeliest next token equal   {} of {prompts}\n\
          greedy answer equal          {} of {prompts}\n\
          equal up to a close call     {} of {prompts}\n\
@@ -64,7 +64,7 @@ fn text(report: &ParityReport) -> String {
          perplexity                   {:.4} (reference {:.4})\n",
         report.reference,
         report.ids_equal,
-        prompts + 1,
+        if report.text_ids_equal { "equal" } else { "different" },
         report.top1_equal,
         report.greedy_equal,
         report.greedy_until_margin,
