@@ -12,7 +12,7 @@
 //!     .metadata("general.architecture", Value::Text("llama".into()))
 //!     .tensor("output_norm.weight", DataType::F32, &[2], &[0; 8])
 //!     .finish();
-//! let file = Gguf::read(bytes.as_slice())?;
+//! let file = Gguf::read(&bytes)?;
 //! assert_eq!(file.metadata.text("general.architecture")?, "llama");
 //! assert_eq!(file.tensor("output_norm.weight").map(|tensor| tensor.size), Some(8));
 //! # Ok::<(), nearside_gguf::GgufError>(())

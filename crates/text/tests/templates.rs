@@ -1,0 +1,104 @@
+//! Chat templates, the models' own and what templates in general rely on.
+
+mod support;
+
+use nearside_gguf::{Metadata, Value};
+use nearside_text::{ChatTemplate, Message, SpecialTokens, TextError, Tokenizer};
+
+fn conversation() -> Vec<Message> {
+    [("user", "Hi <there>"), ("assistant", "Hello."), ("user", "Why?")]
+        .map(|(role, content)| Message { role: role.to_owned(), content: content.to_owned() })
+        .to_vec()
+}
+
+fn render(template: &str) -> Result<String, TextError> {
+    let mut metadata = Metadata::default();
+    for (key, value) in [
+        ("tokenizer.chat_template", Value::Text(template.to_owned())),
+        ("tokenizer.ggml.tokens", Value::TextArray(vec!["<s>".to_owned(), "</s>".to_owned()])),
+        ("tokenizer.ggml.bos_token_id", Value::Unsigned(0)),
+        ("tokenizer.ggml.eos_token_id", Value::Unsigned(1)),
+    ] {
+        metadata.insert(key.to_owned(), value);
+    }
+    ChatTemplate::from_metadata(&metadata)?.unwrap().render(&conversation(), true)
+}
+
+/// What a cached model's template makes of the conversation, and its tokens.
+fn model(file: &str) -> Option<(String, Tokenizer, Vec<u32>)> {
+    let header = support::header(&support::cache().join("models").join(file))?;
+    let text = ChatTemplate::from_metadata(&header.metadata).unwrap().unwrap().render(&conversation(), true).unwrap();
+    let tokenizer = Tokenizer::from_metadata(&header.metadata).unwrap();
+    let ids = tokenizer.encode(&text, SpecialTokens { add: true, parse: true }).unwrap();
+    Some((text, tokenizer, ids))
+}
+
+#[test]
+fn smollm2() {
+    let Some((text, tokenizer, ids)) = model("SmolLM2-135M-Instruct.Q4_1.gguf") else { return };
+    let system = "You are a helpful AI assistant named SmolLM, trained by Hugging Face";
+    assert_eq!(
+        text,
+        format!(
+            "<|im_start|>system\n{system}<|im_end|>\n<|im_start|>user\nHi <there><|im_end|>\n\
+             <|im_start|>assistant\nHello.<|im_end|>\n<|im_start|>user\nWhy?<|im_end|>\n<|im_start|>assistant\n"
+        )
+    );
+    let mark = |name| ids.iter().filter(|id| Some(**id) == tokenizer.id(name)).count();
+    assert_eq!((mark("<|im_start|>"), mark("<|im_end|>")), (5, 4));
+    assert!(tokenizer.is_end(tokenizer.id("<|im_end|>").unwrap()));
+    assert!(!tokenizer.is_end(tokenizer.id("<|im_start|>").unwrap()));
+}
+
+#[test]
+fn qwen_2_5() {
+    let Some((text, tokenizer, ids)) = model("qwen2.5-coder-1.5b-instruct-q4_k_m.gguf") else { return };
+    assert!(text.starts_with("<|im_start|>system\nYou are Qwen"), "{text}");
+    assert!(text.ends_with("<|im_start|>user\nWhy?<|im_end|>\n<|im_start|>assistant\n"), "{text}");
+    assert_eq!(ids.first().copied(), tokenizer.id("<|im_start|>"));
+    assert!(tokenizer.is_end(tokenizer.id("<|endoftext|>").unwrap()));
+}
+
+#[test]
+fn tinyllama() {
+    let Some((text, tokenizer, ids)) = model("tinyllama-1.1b-chat-IQ2_XXS.gguf") else { return };
+    assert_eq!(text, "<|user|>\nHi <there></s>\n<|assistant|>\nHello.</s>\n<|user|>\nWhy?</s>\n<|assistant|>\n");
+    assert_eq!(ids.iter().filter(|id| Some(**id) == tokenizer.id("</s>")).count(), 3);
+    assert_eq!(ids.first().copied(), tokenizer.begin());
+}
+
+#[test]
+fn a_file_without_a_template_has_none() {
+    assert!(ChatTemplate::from_metadata(&Metadata::default()).unwrap().is_none());
+}
+
+#[test]
+fn python_is_understood() {
+    for (template, expected) in [
+        ("{{ bos_token }}{{ messages[0]['role'] }}{{ eos_token }}", "<s>user</s>"),
+        ("{{ ' a b '.strip() }}|{{ 'a,b'.split(',')[1] }}|{{ 'abc'.startswith('ab') }}", "a b|b|True"),
+        ("{{ 'AB'.lower() ~ 'x'.upper() }} {{ 'a-b'.replace('-', '+') }}", "abX a+b"),
+        ("{{ messages[1:] | length }}{{ messages[-1].content }}", "2Why?"),
+        ("{% set ns = namespace(n=0) %}{% for m in messages %}{% set ns.n = ns.n + 1 %}{% endfor %}{{ ns.n }}", "3"),
+        ("{% for m in messages %}{% if loop.index0 == 1 %}{% break %}{% endif %}{{ m.role }}{% endfor %}", "user"),
+        ("{{ messages[0] | tojson }}", r#"{"role": "user", "content": "Hi <there>"}"#),
+        ("{{ [1, 2] | tojson(indent=2) }}", "[\n  1,\n  2\n]"),
+        ("{% if tools %}t{% endif %}{{ 'd' if strftime_now is defined else 'u' }}", "u"),
+        ("{% generation %}a{% endgeneration %} {%- generation -%} b", "ab"),
+        ("  {% if true %}\nx\n  {% endif %}\ny", "x\ny"),
+        ("{{ messages[0].tool_calls is defined }}{{ messages[0].content is string }}", "FalseTrue"),
+    ] {
+        assert_eq!(render(template).unwrap(), expected, "{template}");
+    }
+}
+
+#[test]
+fn a_refusal_carries_the_templates_words() {
+    let error = render("{% for m in messages %}{{ raise_exception('no ' + m.role) }}{% endfor %}").unwrap_err();
+    assert_eq!(error, TextError::Refused { reason: "no user".to_owned() });
+}
+
+#[test]
+fn text_is_never_escaped_for_html() {
+    assert_eq!(render("{{ messages[0].content }} '\"&").unwrap(), "Hi <there> '\"&");
+}

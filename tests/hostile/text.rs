@@ -1,0 +1,228 @@
+//! Vocabularies, texts and templates made to do harm: errors, no panics, no hangs.
+
+mod report;
+
+use nearside_gguf::{Gguf, Metadata, Value, Writer};
+use nearside_text::{ChatTemplate, Message, SpecialTokens, StreamDecoder, TextError, Tokenizer};
+use report::{Random, Report};
+
+const PARSE: SpecialTokens = SpecialTokens { add: true, parse: true };
+
+fn texts(list: &[&str]) -> Value {
+    Value::TextArray(list.iter().map(|text| (*text).to_owned()).collect())
+}
+
+fn key(name: &str) -> String {
+    format!("tokenizer.ggml.{name}")
+}
+
+/// A small byte-level vocabulary.
+fn byte_level() -> Vec<(String, Value)> {
+    vec![
+        (key("model"), Value::Text("gpt2".to_owned())),
+        (key("pre"), Value::Text("qwen2".to_owned())),
+        (key("tokens"), texts(&["a", "b", "ab", "Ġ", "Ġab", "Ã", "¼", "<|im_start|>", "<|im_end|>", "<tool>"])),
+        (key("token_type"), Value::SignedArray(vec![1, 1, 1, 1, 1, 1, 1, 3, 3, 4])),
+        (key("merges"), texts(&["a b", "Ġ ab"])),
+        (key("bos_token_id"), Value::Unsigned(7)),
+        (key("eos_token_id"), Value::Unsigned(8)),
+        (key("add_bos_token"), Value::Bool(true)),
+    ]
+}
+
+/// A small SentencePiece vocabulary.
+fn sentence_piece() -> Vec<(String, Value)> {
+    vec![
+        (key("model"), Value::Text("llama".to_owned())),
+        (key("tokens"), texts(&["<unk>", "<s>", "</s>", "<0xC3>", "<0xBC>", "▁", "a", "b", "ab", "▁ab"])),
+        (key("token_type"), Value::SignedArray(vec![2, 3, 3, 6, 6, 1, 1, 1, 1, 1])),
+        (key("scores"), Value::FloatArray(vec![0.0, 0.0, 0.0, 0.0, 0.0, -5.0, -6.0, -7.0, -1.0, -2.0])),
+        (key("bos_token_id"), Value::Unsigned(1)),
+        (key("eos_token_id"), Value::Unsigned(2)),
+        (key("unknown_token_id"), Value::Unsigned(0)),
+    ]
+}
+
+fn metadata(entries: Vec<(String, Value)>) -> Metadata {
+    let mut metadata = Metadata::default();
+    for (key, value) in entries {
+        metadata.insert(key, value);
+    }
+    metadata
+}
+
+fn with(mut entries: Vec<(String, Value)>, name: &str, value: Option<Value>) -> Metadata {
+    entries.retain(|(key, _)| *key != format!("tokenizer.ggml.{name}"));
+    entries.extend(value.map(|value| (key(name), value)));
+    metadata(entries)
+}
+
+#[test]
+fn vocabularies_that_contradict_themselves_are_errors() {
+    let mut report = Report::default();
+    let mut refuses = |name: &str, expected: &str, metadata: Metadata| {
+        report.refuses(name, expected, || Tokenizer::from_metadata(&metadata));
+    };
+    refuses("nothing", "no metadata key `tokenizer.ggml.model`", Metadata::default());
+    for (family, build) in [("byte level", byte_level as fn() -> _), ("SentencePiece", sentence_piece)] {
+        let mut refuses = |name: &str, expected: &str, key: &str, value: Option<Value>| {
+            refuses(&format!("{family}: {name}"), expected, with(build(), key, value));
+        };
+        refuses("no tokens", "no metadata key", "tokens", None);
+        refuses("empty tokens", "has 0 entries", "tokens", Some(Value::TextArray(vec![])));
+        refuses("tokens that are numbers", "expected an array of texts", "tokens", Some(Value::UnsignedArray(vec![1])));
+        refuses("too few types", "has 1 entries", "token_type", Some(Value::SignedArray(vec![1])));
+        refuses("types that are texts", "an array of integers", "token_type", Some(texts(&["1"])));
+        refuses("type 0", "entry 3 is 0", "token_type", Some(Value::SignedArray(vec![1, 1, 1, 0, 1, 1, 1, 1, 1, 1])));
+        refuses("type -1", "entry 0 is -1", "token_type", Some(Value::SignedArray(vec![-1; 10])));
+        refuses("type 2^64", "entry 0 is", "token_type", Some(Value::UnsignedArray(vec![u64::MAX; 10])));
+        refuses("unknown family", "`wordpiece`", "model", Some(Value::Text("wordpiece".to_owned())));
+        for special in ["bos", "eos", "eot", "eom", "unknown"] {
+            for id in [10, u64::from(u32::MAX), u64::MAX] {
+                let key = format!("{special}_token_id");
+                refuses("special id", "but the vocabulary has 10 tokens", &key, Some(Value::Unsigned(id)));
+            }
+            let key = format!("{special}_token_id");
+            refuses("negative special id", "holds a signed integer", &key, Some(Value::Signed(-1)));
+        }
+        refuses("flag in words", "expected a boolean", "add_bos_token", Some(Value::Text("yes".to_owned())));
+    }
+    let merges = |list: &[&str]| with(byte_level(), "merges", Some(texts(list)));
+    refuses("no merges", "no metadata key `tokenizer.ggml.merges`", with(byte_level(), "merges", None));
+    refuses("merge of one", "entry 1 is \"ab\"", merges(&["a b", "ab"]));
+    refuses("empty merge", "entry 0 is \"\"", merges(&[""]));
+    refuses("merge with nothing", "entry 0 is \"a \"", merges(&["a "]));
+    refuses("merge of strangers", "\"x\", which is not in", merges(&["x b"]));
+    refuses("merge to a stranger", "\"ba\", which is not in", merges(&["a b", "b a"]));
+    refuses("unknown splitter", "`new`, which is", with(byte_level(), "pre", Some(Value::Text("new".to_owned()))));
+    let scores = |scores| with(sentence_piece(), "scores", scores);
+    refuses("no scores", "no metadata key `tokenizer.ggml.scores`", scores(None));
+    refuses("too few scores", "has 2 entries", scores(Some(Value::FloatArray(vec![0.0; 2]))));
+    refuses("score that is no number", "entry 4 is not a number", {
+        let mut list = vec![0.0; 10];
+        list[4] = f32::NAN;
+        scores(Some(Value::FloatArray(list)))
+    });
+    report.finish("vocabularies");
+}
+
+#[test]
+fn long_texts_take_time_in_proportion() {
+    let mut report = Report::default();
+    let long = [
+        "a".repeat(1 << 20),
+        "ab".repeat(1 << 19),
+        " ".repeat(1 << 20),
+        format!("{}x", " ".repeat(1 << 20)),
+        "\n".repeat(1 << 20),
+        "<".repeat(1 << 20),
+        "<|im_start|".repeat(1 << 16),
+        "<|im_start|>".repeat(1 << 16),
+        "\u{301}".repeat(1 << 19),
+        "1".repeat(1 << 20),
+        "'".repeat(1 << 20),
+    ];
+    for (family, entries) in [("byte level", byte_level()), ("SentencePiece", sentence_piece())] {
+        let tokenizer = Tokenizer::from_metadata(&metadata(entries)).unwrap();
+        for text in &long {
+            let start: String = text.chars().take(12).collect();
+            report.run(&format!("{family}: {start:?} and on"), || tokenizer.encode(text, PARSE));
+        }
+        report.refuses("17 MiB", "at most 16777216", || tokenizer.encode(&"a".repeat(17 << 20), PARSE));
+    }
+    report.finish("long texts");
+}
+
+fn render(template: &str, messages: usize) -> Result<String, TextError> {
+    let mut metadata = Metadata::default();
+    metadata.insert("tokenizer.chat_template".to_owned(), Value::Text(template.to_owned()));
+    let message = Message { role: "user".to_owned(), content: "x".repeat(1000) };
+    ChatTemplate::from_metadata(&metadata)?.unwrap().render(&vec![message; messages], true)
+}
+
+#[test]
+fn templates_that_loop_recurse_or_grow_are_stopped() {
+    let mut report = Report::default();
+    let mut refuses = |name: &str, expected: &str, template: &str| {
+        report.refuses(name, expected, || render(template, 2));
+    };
+    let loops = "{% for a in range(99999) %}".repeat(5) + &"{% endfor %}".repeat(5);
+    refuses("nested loops", "more steps", &loops);
+    let output = format!("{{% for a in range(9999) %}}{}{{% endfor %}}", "x".repeat(9999));
+    refuses("endless output", "writes more than", &output);
+    refuses("output of messages", "", "{% for a in range(99999) %}{{ messages[0].content * 100 }}{% endfor %}");
+    refuses("huge repetition", "", "{{ 'x' * 99999999999 }}");
+    refuses("repetition of repetition", "", "{% set a = 'x' * 10000 %}{{ a * 10000 * 10000 }}");
+    refuses("recursion", "", "{% macro m() %}{{ m() }}{% endmacro %}{{ m() }}");
+    refuses("two that recurse", "", "{% macro a(f) %}{{ f(f) }}{% endmacro %}{{ a(a) }}");
+    refuses("including itself", "", "{% include 'chat' %}");
+    refuses("extending itself", "", "{% extends 'chat' %}");
+    refuses("importing itself", "", "{% import 'chat' as c %}{{ c }}");
+    refuses("huge range", "", "{{ range(10 ** 18) | list }}");
+    refuses("huge power", "", "{{ 10 ** 10 ** 10 }}");
+    refuses("brackets", "", &format!("{{{{ {}1{} }}}}", "(".repeat(20_000), ")".repeat(20_000)));
+    refuses("lists", "", &format!("{{{{ {}{} }}}}", "[".repeat(20_000), "]".repeat(20_000)));
+    refuses("negations", "", &format!("{{{{ {}1 }}}}", "not ".repeat(20_000)));
+    refuses("minus signs", "", &format!("{{{{ {}1 }}}}", "-".repeat(20_000)));
+    refuses("ifs", "", &"{% if true %}".repeat(20_000));
+    refuses("sums", "", &format!("{{{{ 1{} + x() }}}}", " + 1".repeat(30_000)));
+    refuses("open tag", "cannot be read", "{% for");
+    refuses("open expression", "cannot be read", "{{ messages");
+    refuses("unknown tag", "cannot be read", "{% explode %}");
+    refuses("unknown filter", "", "{{ messages | explode }}");
+    refuses("unknown function", "strftime_now", "{{ strftime_now('%Y') }}");
+    refuses(
+        "refusal",
+        "refuses these messages: only one system message",
+        "{{ raise_exception('only one system message') }}",
+    );
+    refuses("too long", "at most", &"x".repeat(300_000));
+    refuses("wide indent", "", "{{ messages | tojson(indent=9999999999999999999999) }}");
+    report.finish("templates");
+}
+
+#[test]
+fn flipped_bytes_never_panic() {
+    let template = "{% for m in messages %}{{ bos_token + m['role'].strip() + '\\n' + m.content | trim }}{% endfor %}\
+                    {% if add_generation_prompt %}{{ 'a'.split('b')[0] ~ eos_token }}{% endif %}";
+    let mut report = Report::default();
+    for (family, entries) in [("byte level", byte_level()), ("SentencePiece", sentence_piece())] {
+        let mut writer = Writer::new();
+        for (key, value) in entries {
+            writer = writer.metadata(&key, value);
+        }
+        let whole = writer.metadata("tokenizer.chat_template", Value::Text(template.to_owned())).finish();
+        let mut random = Random(0x2545_f491_4f6c_dd1d);
+        for case in 0..3000 {
+            let bytes = random.damaged(&whole);
+            report.run(&format!("{family} {case}"), || use_everything(&bytes));
+        }
+    }
+    report.finish("text flips");
+}
+
+fn use_everything(bytes: &[u8]) -> Result<(), String> {
+    let file = Gguf::read(&bytes.to_vec()).map_err(|error| error.to_string())?;
+    let messages = vec![Message { role: " user ".to_owned(), content: "ab ü<|im_end|>\n".to_owned() }; 3];
+    let template = ChatTemplate::from_metadata(&file.metadata).map_err(|error| error.to_string());
+    let rendered = template.and_then(|template| match template {
+        Some(template) => template.render(&messages, true).map_err(|error| error.to_string()),
+        None => Ok(String::new()),
+    });
+    let tokenizer = Tokenizer::from_metadata(&file.metadata).map_err(|error| error.to_string())?;
+    for text in ["", "ab ab", "ü🙂\0\u{2581}", "<|im_start|>ab<tool></s>", rendered.as_deref().unwrap_or("a\r\n  b")]
+    {
+        for special in [PARSE, SpecialTokens::default()] {
+            let ids = tokenizer.encode(text, special).map_err(|error| error.to_string())?;
+            assert!(ids.iter().all(|id| (*id as usize) < tokenizer.size()));
+            tokenizer.decode(&ids);
+        }
+    }
+    let mut decoder = StreamDecoder::new();
+    for id in (0..tokenizer.size() as u32 + 3).chain([u32::MAX]) {
+        decoder.push(&tokenizer, id);
+        tokenizer.is_end(id);
+    }
+    decoder.finish(&tokenizer);
+    rendered.map(drop)
+}
