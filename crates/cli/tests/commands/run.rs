@@ -41,7 +41,7 @@ fn text_alone_goes_to_standard_output() {
     let ran = nearside(&["run", "--model", &model, "--prompt", "m", "--max-tokens", "3", "--temperature", "0"]);
     assert_eq!(ran.stdout, "nop\n", "{}", ran.stderr);
     // Nobody chose a backend, so it says which one it took and why.
-    assert!(ran.stderr.starts_with("backend: "), "{}", ran.stderr);
+    assert!(ran.stderr.lines().any(|line| line.starts_with("backend: ")), "{}", ran.stderr);
 }
 
 #[test]
@@ -120,4 +120,31 @@ fn a_prompt_that_does_not_fit_is_refused() {
     assert_eq!(ran.code, Some(1));
     let message = ran.json()["error"]["message"].as_str().unwrap().to_owned();
     assert!(message.contains("15") && message.contains('8'), "{message}");
+}
+
+#[test]
+fn the_gpu_says_the_same() {
+    let folder = Folder::new();
+    let model = folder.model();
+    let ran = nearside(&[
+        "run",
+        "--model",
+        &model,
+        "--prompt",
+        "xa",
+        "--max-tokens",
+        "5",
+        "--temperature",
+        "0",
+        "--json",
+        "--backend",
+        "gpu",
+    ]);
+    let report = ran.json();
+    if report["error"]["code"] == "backend_unavailable" {
+        eprintln!("skipped: {}", report["error"]["message"].as_str().unwrap());
+        return;
+    }
+    assert_eq!((ran.code, &report["text"]), (Some(0), &"bcdef".into()), "{}", ran.stderr);
+    assert_eq!(report["backend"]["kind"], "gpu");
 }
