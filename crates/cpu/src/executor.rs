@@ -376,6 +376,10 @@ impl Executor for CpuExecutor {
         std::future::ready(result).boxed_local()
     }
 
+    fn steps_in_flight(&self) -> usize {
+        1
+    }
+
     fn counters(&self) -> Counters {
         self.counters
     }

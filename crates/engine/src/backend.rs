@@ -167,6 +167,12 @@ pub trait Executor {
     /// Waits for a step's output.
     fn collect(&mut self, ticket: Ticket) -> LocalBoxFuture<'_, Result<StepOutput, BackendError>>;
 
+    /// How many steps are worth having in flight. Two keep a device busy that runs beside its caller; an
+    /// executor whose `submit` computes the step itself says one, so that no token waits for the next.
+    fn steps_in_flight(&self) -> usize {
+        2
+    }
+
     /// What the steps so far asked of the device.
     fn counters(&self) -> Counters;
 }

@@ -9,9 +9,6 @@ use crate::sampling::draw;
 use crate::stops::{Passed, StopTexts};
 use crate::{Engine, EngineError, Event, Finish, FinishReason, GenerateOptions, GeneratedToken, Session};
 
-/// Steps in flight: one runs while the next is being prepared.
-const DEPTH: usize = 2;
-
 /// An answer in the making. Dropping it cancels it; the session keeps what is certain.
 pub struct Generation<'a> {
     engine: &'a mut Engine,
@@ -118,7 +115,8 @@ impl<'a> Generation<'a> {
         if fresh {
             self.engine.pipeline.drain().await?;
         }
-        while self.flights.len() < DEPTH && self.submit_next()? {}
+        let depth = self.engine.pipeline.executor.steps_in_flight();
+        while self.flights.len() < depth && self.submit_next()? {}
         let output = self.engine.pipeline.collect().await?;
         let (Some(output), Some(flight)) = (output, self.flights.pop_front()) else {
             return Err(EngineError::Interrupted);
