@@ -75,17 +75,19 @@ pub(crate) struct Tuning {
     pub(crate) split: u32,
     /// Whether several tokens are multiplied in tiles held in workgroup memory.
     pub(crate) tiled: bool,
-    /// Tokens that share a weight row where they are not.
-    pub(crate) row_tokens: u32,
+    /// Weight rows of one invocation where they are not.
+    pub(crate) rows: u32,
+    /// Tokens of one invocation where they are not.
+    pub(crate) tokens: u32,
 }
 
 impl Tuning {
     fn new(facts: &AdapterFacts) -> Self {
         // On a CPU a barrier costs more than the memory reads it saves.
         if facts.software {
-            Self { norm_threads: 16, subgroups: facts.subgroups, split: 1, tiled: false, row_tokens: 4 }
+            Self { norm_threads: 16, subgroups: facts.subgroups, split: 1, tiled: false, rows: 4, tokens: 8 }
         } else {
-            Self { norm_threads: 64, subgroups: facts.subgroups, split: 16, tiled: true, row_tokens: 4 }
+            Self { norm_threads: 64, subgroups: facts.subgroups, split: 16, tiled: true, rows: 1, tokens: 4 }
         }
     }
 }

@@ -28,6 +28,8 @@ mod binding;
 mod cache;
 mod executor;
 mod failure;
+#[cfg(test)]
+mod graph_test;
 mod header;
 mod kernels;
 mod load;

@@ -5,7 +5,7 @@ use crate::adapter::Tuning;
 use crate::quants::Packing;
 
 /// Invocations of the kernel for few tokens when a row is not split.
-const UNSPLIT_THREADS: u32 = 64;
+const UNSPLIT_THREADS: u32 = 32;
 
 /// Tokens and weight rows in a tile.
 const TILE: u32 = 64;
@@ -55,8 +55,8 @@ pub(crate) enum Residual {
 /// Which kernel, and its shape.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Shape {
-    /// So many tokens for each invocation, so many slices of a row.
-    Rows { tokens: u32, split: u32 },
+    /// So many weight rows and tokens for each invocation, so many slices of a row.
+    Rows { rows: u32, tokens: u32, split: u32 },
     /// 64 by 64 with workgroup memory.
     Tiled,
 }
@@ -66,18 +66,18 @@ impl Shape {
     pub(crate) fn single(units: u32, tuning: &Tuning) -> Self {
         // A slice should have some units of its own, or the reduction costs more than it gains.
         let slices = (units / 2).max(1).ilog2();
-        Self::Rows { tokens: 1, split: (1 << slices).min(tuning.split) }
+        Self::Rows { rows: tuning.rows, tokens: 1, split: (1 << slices).min(tuning.split) }
     }
 
     /// The shape for several.
     pub(crate) fn many(tuning: &Tuning) -> Self {
-        if tuning.tiled { Self::Tiled } else { Self::Rows { tokens: tuning.row_tokens, split: 1 } }
+        if tuning.tiled { Self::Tiled } else { Self::Rows { rows: tuning.rows, tokens: tuning.tokens, split: 1 } }
     }
 
     pub(crate) fn grid(self, params: &Params) -> Grid {
         match self {
-            Self::Rows { tokens, split } => {
-                let groups = threads(split) / (16 * split);
+            Self::Rows { rows, tokens, split } => {
+                let groups = threads(split) / (16 * split) * rows;
                 Grid::Tiles { per_tile: params.groups.div_ceil(groups), rows: tokens }
             }
             Self::Tiled => Grid::Tiles { per_tile: params.rows.div_ceil(TILE), rows: TILE },
@@ -103,12 +103,13 @@ pub(crate) fn program(packing: &Packing, shape: Shape, bias: bool, residual: Res
         .chain(bias.then_some((6, Read)))
         .chain((residual == Residual::Separate).then_some((7, Read)));
     match shape {
-        Shape::Rows { tokens, split } => {
+        Shape::Rows { rows, tokens, split } => {
             let mut definitions = vec![
                 ("THREADS", threads(split)),
                 ("SPLIT", split),
                 ("SPLITS", u32::from(split > 1)),
                 ("TOKENS", tokens),
+                ("ROWS", rows),
             ];
             definitions.extend(added);
             Program::new("matvec", &[packing.shader, include_str!("matvec.wgsl")], &definitions, bindings)
@@ -199,9 +200,9 @@ mod tests {
     #[test]
     fn every_format_and_shape_multiplies_right() {
         let shapes = [
-            Shape::Rows { tokens: 1, split: 1 },
-            Shape::Rows { tokens: 1, split: 4 },
-            Shape::Rows { tokens: 4, split: 1 },
+            Shape::Rows { rows: 4, tokens: 1, split: 1 },
+            Shape::Rows { rows: 1, tokens: 1, split: 4 },
+            Shape::Rows { rows: 2, tokens: 4, split: 1 },
             Shape::Tiled,
         ];
         for packing in packings() {
@@ -221,8 +222,12 @@ mod tests {
     fn biases_and_residuals_are_added_once() {
         let weight = Matrix::random(packings().next().expect("a format"), 5, 64, 9);
         each_gpu(|gpu| {
-            for shape in [Shape::Rows { tokens: 1, split: 2 }, Shape::Rows { tokens: 4, split: 1 }, Shape::Tiled] {
-                let tokens = if shape == (Shape::Rows { tokens: 1, split: 2 }) { 1 } else { 3 };
+            for shape in [
+                Shape::Rows { rows: 2, tokens: 1, split: 2 },
+                Shape::Rows { rows: 4, tokens: 4, split: 1 },
+                Shape::Tiled,
+            ] {
+                let tokens = if shape == (Shape::Rows { rows: 2, tokens: 1, split: 2 }) { 1 } else { 3 };
                 for residual in [Residual::None, Residual::Separate, Residual::Output] {
                     check(gpu, &weight, tokens, shape, true, residual);
                 }

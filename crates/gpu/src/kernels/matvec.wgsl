@@ -1,5 +1,6 @@
-// One invocation multiplies a share of one weight row with a few tokens' inputs. Sixteen rows lie side
-// by side, so sixteen neighbours read one span; SPLIT slices of the row meet in one reduction.
+// One invocation multiplies a share of ROWS weight rows with TOKENS tokens' inputs, so that what is read
+// serves several products. Sixteen rows lie side by side, so sixteen neighbours read one span; SPLIT
+// slices of a row meet in one reduction.
 struct Params {
     row_limit: u32,
     units: u32,
@@ -12,6 +13,7 @@ struct Params {
     scale: f32,
 }
 
+// Groups of rows that a workgroup treats at a time; an invocation's rows are so many groups apart.
 const GROUPS: u32 = THREADS / (16u * SPLIT);
 
 @group(0) @binding(1) var<uniform> params: Params;
@@ -26,7 +28,7 @@ const GROUPS: u32 = THREADS / (16u * SPLIT);
 @group(0) @binding(7) var<storage, read> residual: array<f32>;
 //@end
 //@if SPLITS
-var<workgroup> partial: array<f32, THREADS * TOKENS>;
+var<workgroup> partial: array<f32, THREADS * TOKENS * ROWS>;
 //@end
 
 fn finish(token: u32, row: u32, product: f32) {
@@ -54,47 +56,60 @@ fn main(
     @builtin(local_invocation_index) local: u32,
 ) {
     let index = linear(id, count);
-    let tiles = (params.groups + GROUPS - 1u) / GROUPS;
+    let tiles = (params.groups + GROUPS * ROWS - 1u) / (GROUPS * ROWS);
     let token = index / tiles * TOKENS;
     if token >= min(step.rows, params.row_limit) {
         return;
     }
     let lane = local & 15u;
     let slice = (local >> 4u) % SPLIT;
-    let group = index % tiles * GROUPS + local / (16u * SPLIT);
-    let row = group * 16u + lane;
+    let group = index % tiles * GROUPS * ROWS + local / (16u * SPLIT);
+//@for R in ROWS
+    // Beyond the last group the last one is read again, and nothing written.
+    let block_row$R = min(group + $Ru * GROUPS, params.groups - 1u) * params.units;
 //@for T in TOKENS
-    var sum$T = 0.0;
+    var sum$R_$T = 0.0;
+//@end
+//@end
+//@for T in TOKENS
     let from$T = (token + $Tu) * params.input_stride;
 //@end
-    if group < params.groups {
-        for (var unit = slice; unit < params.units; unit += SPLIT) {
-            let block = load_block(group * params.units + unit, lane);
+    for (var unit = slice; unit < params.units; unit += SPLIT) {
+//@for R in ROWS
+        let block$R = load_block(block_row$R + unit, lane);
+//@end
 //@for P in PARTS
-            let part$P = eight(block, $Pu);
 //@for T in TOKENS
-            sum$T += dot(part$P[0], input[from$T + unit * 8u + $Pu * 2u]);
-            sum$T += dot(part$P[1], input[from$T + unit * 8u + $Pu * 2u + 1u]);
+        let low$P_$T = input[from$T + unit * 8u + $Pu * 2u];
+        let high$P_$T = input[from$T + unit * 8u + $Pu * 2u + 1u];
+//@end
+//@for R in ROWS
+        let part$P_$R = eight(block$R, $Pu);
+//@for T in TOKENS
+        sum$R_$T += dot(part$P_$R[0], low$P_$T) + dot(part$P_$R[1], high$P_$T);
 //@end
 //@end
-        }
+//@end
     }
 //@if SPLITS
+//@for R in ROWS
 //@for T in TOKENS
-    partial[$Tu * THREADS + local] = sum$T;
+    partial[($Ru * TOKENS + $Tu) * THREADS + local] = sum$R_$T;
+//@end
 //@end
     workgroupBarrier();
-    if slice == 0u {
-//@for T in TOKENS
-        for (var other = 1u; other < SPLIT; other++) {
-            sum$T += partial[$Tu * THREADS + local + other * 16u];
-        }
-        finish(token + $Tu, row, sum$T);
-//@end
+    if slice != 0u {
+        return;
     }
-//@else
+//@end
+//@for R in ROWS
 //@for T in TOKENS
-    finish(token + $Tu, row, sum$T);
+//@if SPLITS
+    for (var other = 1u; other < SPLIT; other++) {
+        sum$R_$T += partial[($Ru * TOKENS + $Tu) * THREADS + local + other * 16u];
+    }
+//@end
+    finish(token + $Tu, (group + $Ru * GROUPS) * 16u + lane, sum$R_$T);
 //@end
 //@end
 }

@@ -31,9 +31,9 @@ impl ByteSource for ModelFile {
 
 /// The model of that name, if it is in the cache.
 pub(crate) fn model(name: &str) -> Option<ModelFile> {
-    let cache = std::env::var_os("NEARSIDE_CACHE").map(PathBuf::from).or_else(|| {
-        std::env::var_os("HOME").map(|home| PathBuf::from(home).join(".cache").join("nearside"))
-    })?;
+    let cache = std::env::var_os("NEARSIDE_CACHE")
+        .map(PathBuf::from)
+        .or_else(|| std::env::var_os("HOME").map(|home| PathBuf::from(home).join(".cache").join("nearside")))?;
     let path = cache.join("models").join(name);
     let opened = File::open(&path).and_then(|file| Ok((file.metadata()?.len(), file)));
     match opened {

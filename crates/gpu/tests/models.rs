@@ -1,0 +1,94 @@
+//! Real models on the GPU: against llama.cpp's recorded answers, and what a step costs.
+
+mod support;
+
+use std::time::Instant;
+
+use nearside_engine::evaluation::parity;
+use nearside_engine::{Event, GenerateOptions, Sampling};
+use support::{backend, engine, model, vectors};
+
+fn check(adapter: &str, allow_subgroups: bool, file: &str, name: &str) {
+    let (Some(backend), Some(file)) = (backend(adapter, allow_subgroups), model(file)) else {
+        return;
+    };
+    let vectors = vectors(name);
+    let mut engine = engine(&file, &backend, 512);
+    let start = Instant::now();
+    let report = pollster::block_on(parity(&mut engine, &vectors, &mut |_, _| {})).expect("the model runs");
+    let steps = engine.counters().steps;
+    let milliseconds = start.elapsed().as_secs_f64() * 1e3 / steps as f64;
+    println!("{adapter}, subgroups: {allow_subgroups}: {steps} steps, {milliseconds:.1} ms each; {report:#?}");
+    assert_eq!(report.ids_equal, report.prompts, "{report:?}");
+    assert!(report.text_ids_equal, "{report:?}");
+    assert_eq!(report.greedy_until_margin, report.prompts, "{report:?}");
+    assert!((report.ppl / report.ppl_ref - 1.0).abs() < 0.01, "{report:?}");
+}
+
+const SMOLLM2: (&str, &str) = ("SmolLM2-135M-Instruct.Q4_1.gguf", "smollm2-135m.dev.json");
+
+#[test]
+fn smollm2_agrees_on_lavapipe() {
+    check("llvmpipe", true, SMOLLM2.0, SMOLLM2.1);
+}
+
+#[test]
+fn smollm2_agrees_on_swiftshader_without_subgroups() {
+    check("SwiftShader", false, SMOLLM2.0, SMOLLM2.1);
+}
+
+#[test]
+#[ignore = "some minutes; run with --ignored"]
+fn qwen2_5_coder_agrees_on_lavapipe_with_its_embedding_in_pieces() {
+    check("llvmpipe", true, "qwen2.5-coder-1.5b-instruct-q4_k_m.gguf", "qwen2.5-coder-1.5b.dev.json");
+}
+
+#[test]
+#[ignore = "some minutes; run with --ignored"]
+fn gemma_3_agrees_on_lavapipe() {
+    check("llvmpipe", false, "gemma-3-270m-Q4_K_M.gguf", "gemma-3-270m.dev.json");
+}
+
+#[test]
+fn a_decode_step_is_one_submit_of_one_pass_and_creates_nothing() {
+    for adapter in ["llvmpipe", "SwiftShader"] {
+        let (Some(backend), Some(file)) = (backend(adapter, true), model(SMOLLM2.0)) else {
+            continue;
+        };
+        let start = Instant::now();
+        let mut engine = engine(&file, &backend, 256);
+        println!("{adapter}: loaded in {:.2} s", start.elapsed().as_secs_f64());
+        let stored = 90_000_000;
+        assert!(engine.counters().weight_bytes > stored / 2 && engine.counters().weight_bytes < stored * 2);
+        let mut session = engine.create_session().expect("room for a session");
+        let prompt: Vec<u32> = (100..148).collect();
+        let options = GenerateOptions {
+            sampling: Sampling::greedy(),
+            max_tokens: 24,
+            ignore_end: true,
+            ..GenerateOptions::default()
+        };
+        let (tokens, prefill, decode) = pollster::block_on(async {
+            let start = Instant::now();
+            let mut generation = engine.generate(&mut session, &prompt, options).expect("sound options");
+            let (mut tokens, mut first) = (0, None);
+            while let Some(event) = generation.next().await.expect("the steps succeed") {
+                if let Event::Token(_) = event {
+                    tokens += 1;
+                    first.get_or_insert_with(|| start.elapsed());
+                }
+            }
+            let first = first.expect("a token");
+            (tokens, first, (start.elapsed() - first) / (tokens - 1))
+        });
+        let counters = engine.counters();
+        println!(
+            "{adapter}: {} tokens until the first token {prefill:?}, then {decode:?} a token; {counters:?}",
+            prompt.len()
+        );
+        assert_eq!(tokens, 24);
+        assert_eq!(counters.submits, counters.steps);
+        assert_eq!(counters.passes, counters.steps);
+        assert_eq!(counters.late_resources, 0);
+    }
+}
