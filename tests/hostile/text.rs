@@ -30,7 +30,7 @@ fn byte_level() -> Vec<(String, Value)> {
     ]
 }
 
-/// A small SentencePiece vocabulary.
+/// A small vocabulary of the other family.
 fn sentence_piece() -> Vec<(String, Value)> {
     vec![
         (key("model"), Value::Text("llama".to_owned())),
@@ -142,6 +142,12 @@ fn render(template: &str, messages: usize) -> Result<String, TextError> {
 
 #[test]
 fn templates_that_loop_recurse_or_grow_are_stopped() {
+    // A page gives the engine one mebibyte of stack.
+    let small = std::thread::Builder::new().stack_size(512 << 10);
+    small.spawn(hostile_templates).unwrap().join().unwrap();
+}
+
+fn hostile_templates() {
     let mut report = Report::default();
     let mut refuses = |name: &str, expected: &str, template: &str| {
         report.refuses(name, expected, || render(template, 2));
@@ -162,10 +168,33 @@ fn templates_that_loop_recurse_or_grow_are_stopped() {
     refuses("huge power", "", "{{ 10 ** 10 ** 10 }}");
     refuses("brackets", "", &format!("{{{{ {}1{} }}}}", "(".repeat(20_000), ")".repeat(20_000)));
     refuses("lists", "", &format!("{{{{ {}{} }}}}", "[".repeat(20_000), "]".repeat(20_000)));
-    refuses("negations", "", &format!("{{{{ {}1 }}}}", "not ".repeat(20_000)));
-    refuses("minus signs", "", &format!("{{{{ {}1 }}}}", "-".repeat(20_000)));
-    refuses("ifs", "", &"{% if true %}".repeat(20_000));
-    refuses("sums", "", &format!("{{{{ 1{} + x() }}}}", " + 1".repeat(30_000)));
+    for chain in ["not ", "-", "1 + ", "1 ~ ", "1 ** ", "1 and ", "1 if 1 else ", "1 is true and "] {
+        let template = format!("{{{{ {}1 }}}}", chain.repeat(120_000 / chain.len()));
+        refuses(&format!("chain of {chain:?}"), "more than 256 operators", &template);
+    }
+    for chain in ["|abs", ".a", "()", "[0]"] {
+        let template = format!("{{{{ x{} }}}}", chain.repeat(120_000 / chain.len()));
+        refuses(&format!("chain of {chain:?}"), "more than 256 operators", &template);
+    }
+    refuses("ifs", "", &"{% if true %}".repeat(9000));
+    let elif = format!("{{% if 0 %}}{}{{% endif %}}", "{% elif 0 %}".repeat(9000));
+    refuses("alternatives", "more than 128 alternatives", &elif);
+    let double = format!("{{% set x = 'lol' %}}{}{{{{ x }}}}", "{% set x = x ~ x %}".repeat(60));
+    refuses("text that doubles", "more than a template needs", &double);
+    let each = |start: &str, step: &str| {
+        format!(
+            "{{% set ns = namespace(x={start}) %}}{{% for i in range(9999) %}}{{%- set ns.x = {step} -%}}{{% endfor %}}{{{{ ns.x }}}}"
+        )
+    };
+    refuses("text that doubles in a loop", "more than a template needs", &each("'lol'", "ns.x + ns.x"));
+    refuses("list that doubles in a loop", "more than a template needs", &each("[1]", "ns.x + ns.x"));
+    refuses("list in a list in a list", "too deep", &each("[]", "[ns.x]"));
+    refuses("map in a map in a map", "too deep", &each("{}", "{'a': ns.x}"));
+    refuses("namespace in itself", "a namespace", &each("1", "ns"));
+    refuses("namespace in its own list", "a namespace", &each("1", "[{'a': [ns]}]"));
+    let calls = format!("{}'lol'{}", "d(".repeat(60), ")".repeat(60));
+    let double = format!("{{% macro d(v) %}}{{{{ v }}}}{{{{ v }}}}{{% endmacro %}}{{{{ {calls} }}}}");
+    refuses("macro that doubles", "writes more than", &double);
     refuses("open tag", "cannot be read", "{% for");
     refuses("open expression", "cannot be read", "{{ messages");
     refuses("unknown tag", "cannot be read", "{% explode %}");

@@ -86,26 +86,24 @@ fn push_array(out: &mut Vec<u8>, element: u32, count: usize) {
 
 fn push_value(out: &mut Vec<u8>, value: &Value) {
     match value {
-        Value::Unsigned(number) => match u32::try_from(*number) {
-            Ok(number) => {
+        Value::Unsigned(number) => {
+            if let Ok(number) = u32::try_from(*number) {
                 out.extend(4u32.to_le_bytes());
                 out.extend(number.to_le_bytes());
-            }
-            Err(_) => {
+            } else {
                 out.extend(10u32.to_le_bytes());
                 out.extend(number.to_le_bytes());
             }
-        },
-        Value::Signed(number) => match i32::try_from(*number) {
-            Ok(number) => {
+        }
+        Value::Signed(number) => {
+            if let Ok(number) = i32::try_from(*number) {
                 out.extend(5u32.to_le_bytes());
                 out.extend(number.to_le_bytes());
-            }
-            Err(_) => {
+            } else {
                 out.extend(11u32.to_le_bytes());
                 out.extend(number.to_le_bytes());
             }
-        },
+        }
         Value::Float(number) => {
             out.extend(12u32.to_le_bytes());
             out.extend(number.to_le_bytes());

@@ -12,12 +12,14 @@ use crate::vocabulary::{Kind, Vocabulary};
 
 const MERGES: &str = "tokenizer.ggml.merges";
 
+/// The rank of a pair of tokens, and what it becomes.
+type Merges = HashMap<(u32, u32), (u32, u32)>;
+
 pub(crate) struct ByteLevel {
     splitter: Splitter,
     /// The token of every single byte.
     bytes: [u32; 256],
-    /// What a pair of tokens becomes, and its rank.
-    merges: HashMap<(u32, u32), (u32, u32)>,
+    merges: Merges,
 }
 
 impl ByteLevel {
@@ -59,7 +61,7 @@ impl ByteLevel {
     }
 }
 
-fn merges(merges: &[String], vocabulary: &Vocabulary) -> Result<HashMap<(u32, u32), (u32, u32)>, TextError> {
+fn merges(merges: &[String], vocabulary: &Vocabulary) -> Result<Merges, TextError> {
     let mut table = HashMap::with_capacity(merges.len());
     let mut joined = Vec::new();
     for (index, merge) in merges.iter().enumerate() {

@@ -1,7 +1,7 @@
 //! Tokenizer, chat template and streaming detokenizer, all built from a GGUF file's metadata.
 //!
 //! A [`Tokenizer`] turns text into token ids exactly as the model was trained: byte-level BPE (`gpt2`) or
-//! SentencePiece (`llama`). A [`StreamDecoder`] turns ids back into text one at a time and never gives out half
+//! `SentencePiece` (`llama`). A [`StreamDecoder`] turns ids back into text one at a time and never gives out half
 //! a character. A [`ChatTemplate`] lays a conversation out as the text that the model expects. The file may be
 //! hostile: every id is checked on loading, and a template runs within bounds.
 //!
@@ -25,6 +25,7 @@
 
 mod byte_level;
 mod error;
+mod guard;
 mod marks;
 mod merge;
 mod python;

@@ -34,6 +34,7 @@ pub(crate) fn raised(error: &Error) -> Option<String> {
 }
 
 /// Python's `json.dumps`: a space after each comma and colon, nothing escaped for HTML.
+#[expect(clippy::needless_pass_by_value, reason = "filters take their keyword arguments by value")]
 fn to_json(value: &Value, options: Kwargs) -> Result<String, Error> {
     let indent: Option<usize> = options.get("indent")?;
     // Python's other options change nothing that these values could show.
@@ -64,27 +65,4 @@ impl Formatter for Spaced {
     fn begin_object_value<W: ?Sized + std::io::Write>(&mut self, writer: &mut W) -> std::io::Result<()> {
         writer.write_all(b": ")
     }
-}
-
-/// Takes out `{% generation %}` and `{% endgeneration %}`, which only mark what to train on.
-pub(crate) fn without_generation_marks(source: &str) -> String {
-    let mut out = String::with_capacity(source.len());
-    let mut rest = source;
-    while let Some(start) = rest.find("{%") {
-        let Some(length) = rest[start..].find("%}") else { break };
-        let end = start + length + 2;
-        let tag = &rest[start + 2..end - 2];
-        let (trims_before, trims_after) = (tag.starts_with('-'), tag.ends_with('-'));
-        if matches!(tag.trim_matches('-').trim(), "generation" | "endgeneration") {
-            out.push_str(&rest[..start]);
-            // A comment keeps the white space around it as the mark would have.
-            out.push_str(if trims_before { "{#-" } else { "{#" });
-            out.push_str(if trims_after { "-#}" } else { "#}" });
-        } else {
-            out.push_str(&rest[..end]);
-        }
-        rest = &rest[end..];
-    }
-    out.push_str(rest);
-    out
 }

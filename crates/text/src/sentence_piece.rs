@@ -1,4 +1,4 @@
-//! SentencePiece: the text is one word, its characters are merged by the score of what they become, and what
+//! `SentencePiece`: the text is one word, its characters are merged by the score of what they become, and what
 //! has no token is spelled in bytes.
 
 use nearside_gguf::Metadata;

@@ -1,6 +1,7 @@
 //! A conversation as the text that the model expects.
 
 use std::io::{self, Write};
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use minijinja::syntax::SyntaxConfig;
 use minijinja::value::Serde;
@@ -8,15 +9,14 @@ use minijinja::{Environment, ErrorKind, Value, context};
 use nearside_gguf::Metadata;
 use serde::{Deserialize, Serialize};
 
-use crate::TextError;
-use crate::python;
+use crate::{TextError, guard, python};
 
 /// The longest published template has a tenth of this.
-const SOURCE_LIMIT: usize = 256 << 10;
+const SOURCE_LIMIT: usize = 128 << 10;
 /// Far longer than any context.
 const OUTPUT_LIMIT: usize = 16 << 20;
 /// Steps that a rendering may take, and how many more for each message.
-const FUEL: u64 = 500_000;
+const FUEL: u64 = 200_000;
 const FUEL_PER_MESSAGE: u64 = 5_000;
 /// Macros that call themselves stop here, before a small stack would.
 const RECURSION_LIMIT: usize = 64;
@@ -46,13 +46,15 @@ impl ChatTemplate {
         if source.len() > SOURCE_LIMIT {
             return Err(TextError::TemplateLength { bytes: source.len(), limit: SOURCE_LIMIT });
         }
+        let source = guard::guarded(source).map_err(|reason| TextError::TemplateSyntax { reason })?;
         let mut environment = Environment::new();
         let syntax = SyntaxConfig::builder().trim_blocks(true).lstrip_blocks(true).build();
         environment.set_syntax(syntax.map_err(|error| TextError::TemplateSyntax { reason: error.to_string() })?);
         environment.set_recursion_limit(RECURSION_LIMIT);
         python::install(&mut environment);
+        guard::install(&mut environment);
         environment
-            .add_template_owned(NAME, python::without_generation_marks(source))
+            .add_template_owned(NAME, source)
             .map_err(|error| TextError::TemplateSyntax { reason: error.to_string() })?;
         Ok(Some(Self { environment, begin: token(metadata, "bos")?, end: token(metadata, "eos")? }))
     }
@@ -61,6 +63,15 @@ impl ChatTemplate {
     pub fn render(&self, messages: &[Message], add_generation_prompt: bool) -> Result<String, TextError> {
         let mut environment = self.environment.clone();
         environment.set_fuel(Some(FUEL + FUEL_PER_MESSAGE * messages.len() as u64));
+        let printed = AtomicUsize::new(0);
+        // Text that a macro or a block prints is held in memory first, where the output's bound does not see it.
+        environment.set_formatter(move |out, state, value| {
+            let length = value.as_str().map_or(0, str::len);
+            if printed.fetch_add(length, Ordering::Relaxed) + length > OUTPUT_LIMIT {
+                return Err(ErrorKind::WriteFailure.into());
+            }
+            minijinja::escape_formatter(out, state, value)
+        });
         let template = environment.get_template(NAME).map_err(|error| failure(&error))?;
         let mut output = Bounded(Vec::new());
         let messages = Value::from(Serde(messages));

@@ -47,11 +47,11 @@ impl Vocabulary {
         store: impl Fn(&str, Kind, &mut Vec<u8>) -> bool,
     ) -> Result<Self, TextError> {
         let tokens = metadata.texts(TOKENS)?;
-        let kinds = kinds(metadata, tokens.len())?;
         let length = tokens.iter().map(String::len).sum();
         if tokens.is_empty() || tokens.len() > LIMIT || u32::try_from(length).is_err() {
             return Err(TextError::Size { found: tokens.len(), bytes: length, limit: LIMIT });
         }
+        let kinds = kinds(metadata, tokens.len())?;
         let mut bytes = Vec::with_capacity(length);
         let mut ends = Vec::with_capacity(tokens.len());
         let mut reachable = Vec::with_capacity(tokens.len());

@@ -16,7 +16,8 @@ struct Vectors {
 
 #[derive(Deserialize)]
 struct Prompt {
-    prompt: String,
+    #[serde(rename = "prompt")]
+    text: String,
     ids: Vec<u32>,
     greedy: Vec<u32>,
     greedy_text: String,
@@ -34,9 +35,9 @@ fn equals_the_reference(file: &str, vectors: &str) {
     let vectors: Vectors = serde_json::from_slice(&std::fs::read(path).unwrap()).unwrap();
     let special = SpecialTokens { add: true, parse: false };
     for prompt in &vectors.prompts {
-        let ids = tokenizer.encode(&prompt.prompt, special).unwrap();
-        assert_eq!(ids, prompt.ids, "{}", prompt.prompt);
-        assert_eq!(tokenizer.decode(&ids), prompt.prompt);
+        let ids = tokenizer.encode(&prompt.text, special).unwrap();
+        assert_eq!(ids, prompt.ids, "{}", prompt.text);
+        assert_eq!(tokenizer.decode(&ids), prompt.text);
         assert_eq!(tokenizer.decode(&prompt.greedy).trim_start(), prompt.greedy_text.trim_start());
     }
     let ids = tokenizer.encode(&vectors.text, special).unwrap();

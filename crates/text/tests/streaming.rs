@@ -32,7 +32,7 @@ fn byte_level() -> Tokenizer {
     Tokenizer::from_metadata(&metadata("gpt2", tokens, [vec![1; 256], vec![3]].concat())).unwrap()
 }
 
-/// The same in SentencePiece's spelling.
+/// The same in the other family's spelling.
 fn byte_fallback() -> Tokenizer {
     let tokens = (0..=255).map(|byte| format!("<0x{byte:02X}>")).chain(["<s>".to_owned()]).collect();
     Tokenizer::from_metadata(&metadata("llama", tokens, [vec![6; 256], vec![3]].concat())).unwrap()

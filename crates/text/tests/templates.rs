@@ -85,6 +85,11 @@ fn python_is_understood() {
         ("{{ [1, 2] | tojson(indent=2) }}", "[\n  1,\n  2\n]"),
         ("{% if tools %}t{% endif %}{{ 'd' if strftime_now is defined else 'u' }}", "u"),
         ("{% generation %}a{% endgeneration %} {%- generation -%} b", "ab"),
+        ("{% set a, b = 1, [2, 3] %}{% set c = a if b else b -%} {{ c }}{{ b == [2, 3] }}", "1True"),
+        ("{% set x %}a{{ 1 }}{% endset %}{{ x }}{% set y = '{% set z = 1 %}' %}{{ y }}", "a1{% set z = 1 %}"),
+        ("{% raw %}{% set x = {{ %}{% endraw %}{# {% set #}{{ {'a': {'b': 1}}['a']['b'] }}", "{% set x = {{ %}1"),
+        ("{% set x = 'it\\'s' %}{{ x }} {% for a in [1] if a == 1 %}{% set x = a %}{{ x }}{% endfor %}", "it's 1"),
+        ("{ %} {{ '}}' }}", "{ %} }}"),
         ("  {% if true %}\nx\n  {% endif %}\ny", "x\ny"),
         ("{{ messages[0].tool_calls is defined }}{{ messages[0].content is string }}", "FalseTrue"),
     ] {
