@@ -40,8 +40,9 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     let header = Gguf::read(&Disk(file, length))?;
     let read = start.elapsed();
     let after_read = memory("VmRSS:");
+    let start = Instant::now();
     let tokenizer = Tokenizer::from_metadata(&header.metadata)?;
-    let built = start.elapsed() - read;
+    let built = start.elapsed();
     println!("{} tokens: header {read:.1?}, tokenizer {built:.1?}", tokenizer.size());
     println!("resident {before} before, {after_read} with the header, {} at most", memory("VmHWM:"));
     drop(header);
