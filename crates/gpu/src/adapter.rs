@@ -41,6 +41,7 @@ impl Default for GpuOptions {
 
 /// What is known about the adapter, read once.
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a fact of its own, and no state")]
 pub struct AdapterFacts {
     /// Its name, or on the web its vendor and architecture.
     pub name: String,

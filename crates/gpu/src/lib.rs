@@ -11,6 +11,10 @@
 //! [`GpuOptions`] allows, shorten the norms' reductions. `shader-f16` is reported and not used: no
 //! kernel here is bound by half-precision arithmetic.
 //!
+//! Tests run on the two software adapters that need no GPU, where they are found: Mesa's lavapipe and,
+//! with `VK_ADD_DRIVER_FILES=/usr/lib/chromium/vk_swiftshader_icd.json`, Chromium's `SwiftShader`; each
+//! with subgroups and without. They judge correctness, not speed.
+//!
 //! ```no_run
 //! use nearside_engine::backend::Backend;
 //! use nearside_gpu::{GpuBackend, GpuOptions};

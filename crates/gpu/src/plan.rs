@@ -366,7 +366,7 @@ impl Planner<'_> {
 
     fn store_cache(&mut self, layer: usize, key: Slot, value: Slot) -> Result<(), BackendError> {
         let shape = self.graph.caches[layer];
-        if shape.head_dim % 8 != 0 || shape.head_dim > attention::MAX_HEAD_DIM || shape.head_dim == 0 {
+        if !shape.head_dim.is_multiple_of(8) || shape.head_dim > attention::MAX_HEAD_DIM || shape.head_dim == 0 {
             return Err(unsupported(format!("a head of {} elements", shape.head_dim)));
         }
         let params = store_cache::Params {
@@ -392,7 +392,7 @@ impl Planner<'_> {
         output: Slot,
     ) -> Result<(), BackendError> {
         let shape = self.graph.caches[layer];
-        if shape.heads == 0 || heads % shape.heads != 0 {
+        if shape.heads == 0 || !heads.is_multiple_of(shape.heads) {
             return Err(unsupported(format!("{heads} query heads over {} key heads", shape.heads)));
         }
         let params = attention::Params {

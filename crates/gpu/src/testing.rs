@@ -214,7 +214,9 @@ impl<'a> Run<'a> {
             })
             .collect();
         queue.submit([encoder.finish()]);
-        staging.iter().for_each(|buffer| buffer.map_async(wgpu::MapMode::Read, .., |_| ()));
+        for buffer in &staging {
+            buffer.map_async(wgpu::MapMode::Read, .., |_| ());
+        }
         device.poll(wgpu::PollType::wait_indefinitely()).expect("the device answers");
         let read = |(staging, words): (&Buffer, &Vec<u32>)| {
             let view = staging.get_mapped_range(..).expect("mapped");

@@ -95,7 +95,7 @@ fn find_tensors<'a>(graph: &Graph, file: &WeightFile<'a>) -> Result<Vec<&'a Tens
         }
         let kind = tensor.data_type;
         let blocks = spec.columns / kind.block_elements();
-        if spec.columns == 0 || spec.rows == 0 || spec.columns % kind.block_elements() != 0 {
+        if spec.columns == 0 || spec.rows == 0 || !spec.columns.is_multiple_of(kind.block_elements()) {
             return Err(wrong(format!("rows of {} elements do not divide into {} blocks", spec.columns, kind.name())));
         }
         let size = blocks.checked_mul(kind.block_bytes()).and_then(|row| row.checked_mul(spec.rows));

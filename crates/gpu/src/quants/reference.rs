@@ -73,7 +73,6 @@ pub(crate) fn random_rows(data_type: DataType, rows: usize, columns: usize, rand
         let scale = random.float() * 0.05;
         match data_type {
             DataType::F32 => block.copy_from_slice(&scale.to_le_bytes()),
-            DataType::F16 => put(0, scale),
             DataType::Q4_1 => {
                 put(0, scale);
                 put(2, -scale * 7.0);
