@@ -4,8 +4,8 @@
 import { launch } from './support/browser.mjs';
 import { ask, openDemo, setThreshold } from './support/demo.mjs';
 
-const PLAIN = 'What is the capital of France? Answer with one word.';
-const FORCED = 'Which planet is closest to the sun? Write to ada@example.org about it.';
+const PLAIN = 'Tell me in two sentences what makes bread rise.';
+const FORCED = 'I am ada@example.org. Which planet is closest to the sun? Answer with one word.';
 
 const site = process.argv[2];
 if (!site?.startsWith('http')) {
@@ -31,6 +31,22 @@ function transcript(title, question, answer) {
   }
 }
 
+/** In the page: how many lengths the first answer had while it grew. */
+async function stepsOfFirstAnswer() {
+  const lengths = new Set();
+  for (;;) {
+    const answer = document.querySelector('.message.assistant');
+    const length = answer?.querySelector('.text').textContent.length ?? 0;
+    if (length > 0) {
+      lengths.add(length);
+    }
+    if (answer && !answer.hasAttribute('aria-busy')) {
+      return lengths.size;
+    }
+    await new Promise((resolve) => setTimeout(resolve, 5));
+  }
+}
+
 const browser = await launch();
 try {
   const own = new URL(site).host;
@@ -40,30 +56,13 @@ try {
   // A tiny model is unsure of much; here only the forced question shall cross.
   await setThreshold(page, 1);
 
-  const growth = page.evaluate(
-    () =>
-      new Promise((resolve) => {
-        const seen = new Set();
-        const look = () => {
-          const text = document.querySelector('.message.assistant .text')?.textContent ?? '';
-          if (text) {
-            seen.add(text.length);
-          }
-          if (seen.size > 2) {
-            resolve(seen.size);
-          } else {
-            setTimeout(look, 5);
-          }
-        };
-        look();
-      }),
-  );
+  const steps = page.evaluate(stepsOfFirstAnswer);
   const near = await ask(page, PLAIN);
   transcript('near', PLAIN, near);
   expect(near.side === 'near', `the plain question was answered by ${near.side}`);
   expect(near.text.trim() !== '' && near.problem === '', 'the near answer is empty or failed');
   expect(/tokens\/s/.test(near.speed), 'the near answer shows no tokens per second');
-  expect((await growth) > 2, 'the near answer was not streamed');
+  expect((await steps) > 2, `the near answer came in ${await steps} pieces; it was not streamed`);
 
   await setThreshold(page, 0);
   let before = [];

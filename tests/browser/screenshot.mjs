@@ -9,7 +9,8 @@ import { farStub } from './support/far-stub.mjs';
 import { DOCS, modelFile, SMALL_MODEL, serveDemo } from './support/fixtures.mjs';
 
 const EASY = 'What is the capital of France? Answer with one word.';
-const HARD = 'Write a Python function that tells whether a number is prime. Send it to ada@example.org.';
+const HARD =
+  'I am ada@example.org. Greet me, and write a Python function that tells whether a number is even, in two lines.';
 
 async function standIn() {
   const far = await farStub({ answer: 'This is a stand-in for the far side. I will write to [[EMAIL_1]].' });
