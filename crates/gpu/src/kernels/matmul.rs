@@ -96,7 +96,6 @@ pub(crate) fn program(packing: &Packing, shape: Shape, bias: bool, residual: Res
         ("BIAS", u32::from(bias)),
         ("RESIDUAL", u32::from(residual == Residual::Separate)),
         ("RESIDUAL_IN_PLACE", u32::from(residual == Residual::Output)),
-        ("PARTS", 4),
     ];
     let bindings = [(2, Read), (3, Read), (4, Read), (5, Write)]
         .into_iter()
@@ -104,11 +103,14 @@ pub(crate) fn program(packing: &Packing, shape: Shape, bias: bool, residual: Res
         .chain((residual == Residual::Separate).then_some((7, Read)));
     match shape {
         Shape::Rows { rows, tokens, split } => {
+            let unrolled = tokens * rows <= 4;
             let mut definitions = vec![
                 ("THREADS", threads(split)),
                 ("SPLIT", split),
                 ("SPLITS", u32::from(split > 1)),
                 ("TOKENS", tokens),
+                ("UNROLLED", u32::from(unrolled)),
+                ("PARTS", if unrolled { 4 } else { 1 }),
                 ("ROWS", rows),
             ];
             definitions.extend(added);
