@@ -5,6 +5,7 @@ import { withdrawConsent } from '../consent';
 import { button, byId, make } from '../dom';
 import { bytes, score } from '../format';
 import { describe } from '../notices';
+import { showText } from '../prose';
 
 const MAX_TOKENS = 320;
 /** Small models wander when they are warmer. */
@@ -115,7 +116,7 @@ function renderEmpty(app: App, started: boolean, loadModel: (model: CatalogueMod
 class Answer {
   text = '';
   readonly #entry: HTMLElement;
-  readonly #body = make('p', { class: 'text' });
+  readonly #body = make('div', { class: 'text' });
   readonly #badge = make('span', { class: 'badge' });
   readonly #model = make('span', { class: 'model' });
   readonly #speed = make('span', { class: 'speed' });
@@ -143,7 +144,7 @@ class Answer {
       this.#firstToken ||= now;
       this.#pieces += 1;
       this.text += text;
-      this.#body.append(text);
+      showText(this.#body, this.text);
       // What the page sees itself, until the engine's own figure comes with the last chunk.
       const seconds = (now - this.#firstToken) / 1000;
       this.#show(this.#speed, seconds > 0 ? speedOf((this.#pieces - 1) / seconds) : '');
