@@ -44,12 +44,6 @@ fn qwen2_5_coder_agrees_on_lavapipe_with_its_embedding_in_pieces() {
 }
 
 #[test]
-#[ignore = "some minutes; run with --ignored"]
-fn gemma_3_agrees_on_lavapipe() {
-    check("llvmpipe", false, "gemma-3-270m-Q4_K_M.gguf", "gemma-3-270m.dev.json");
-}
-
-#[test]
 fn a_decode_step_is_one_submit_of_one_pass_and_creates_nothing() {
     for adapter in ["llvmpipe", "SwiftShader"] {
         let (Some(backend), Some(file)) = (backend(adapter, true), model(SMOLLM2.0)) else {
