@@ -82,6 +82,7 @@ try {
   expect(crossed.length === 1, `the page talked to ${crossed.join(', ') || 'nobody'}; only the Worker was expected`);
 
   await page.click('nav a[href="#crossings"]');
+  await page.locator('.receipt').first().waitFor();
   const receipts = await page.locator('.receipt').count();
   expect(receipts === 1, `the ledger holds ${receipts} receipts; one was expected`);
   console.log(`--- ${browser.requests.length} requests recorded: ${own} before consent, ${crossed[0]} after it`);

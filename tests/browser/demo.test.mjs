@@ -61,6 +61,7 @@ describe('demo', { skip }, () => {
     assert.equal(answer.side, 'far');
     assert.equal(answer.text, 'Paris, says the far side.');
     await page.click('nav a[href="#crossings"]');
+    await page.locator('.receipt').first().waitFor();
     assert.equal(await page.locator('.receipt').count(), 1);
     await page.click('#clear-receipts');
     await page.locator('.none').waitFor();
