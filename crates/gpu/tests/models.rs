@@ -4,7 +4,7 @@ mod support;
 
 use std::time::Instant;
 
-use nearside_engine::evaluation::parity;
+use nearside_engine::evaluation::{CLEAR_MARGIN, parity};
 use nearside_engine::{Event, GenerateOptions, Sampling};
 use support::{backend, engine, model, vectors};
 
@@ -33,6 +33,7 @@ fn smollm2_agrees_on_lavapipe() {
 }
 
 #[test]
+#[ignore = "five minutes; run with --ignored"]
 fn smollm2_agrees_on_swiftshader_without_subgroups() {
     check("SwiftShader", false, SMOLLM2.0, SMOLLM2.1);
 }
@@ -44,7 +45,7 @@ fn qwen2_5_coder_agrees_on_lavapipe_with_its_embedding_in_pieces() {
 }
 
 #[test]
-fn a_decode_step_is_one_submit_of_one_pass_and_creates_nothing() {
+fn greedy_steps_agree_and_are_one_submit_of_one_pass_each() {
     for adapter in ["llvmpipe", "SwiftShader"] {
         let (Some(backend), Some(file)) = (backend(adapter, true), model(SMOLLM2.0)) else {
             continue;
@@ -55,7 +56,8 @@ fn a_decode_step_is_one_submit_of_one_pass_and_creates_nothing() {
         let stored = 90_000_000;
         assert!(engine.counters().weight_bytes > stored / 2 && engine.counters().weight_bytes < stored * 2);
         let mut session = engine.create_session().expect("room for a session");
-        let prompt: Vec<u32> = (100..148).collect();
+        let known = &vectors(SMOLLM2.1).prompts[0];
+        let prompt = &known.ids;
         let options = GenerateOptions {
             sampling: Sampling::greedy(),
             max_tokens: 24,
@@ -64,23 +66,24 @@ fn a_decode_step_is_one_submit_of_one_pass_and_creates_nothing() {
         };
         let (tokens, prefill, decode) = pollster::block_on(async {
             let start = Instant::now();
-            let mut generation = engine.generate(&mut session, &prompt, options).expect("sound options");
-            let (mut tokens, mut first) = (0, None);
+            let mut generation = engine.generate(&mut session, prompt, options).expect("sound options");
+            let (mut tokens, mut first) = (Vec::new(), None);
             while let Some(event) = generation.next().await.expect("the steps succeed") {
-                if let Event::Token(_) = event {
-                    tokens += 1;
+                if let Event::Token(token) = event {
+                    tokens.push(token.id);
                     first.get_or_insert_with(Instant::now);
                 }
             }
             let first = first.expect("a token");
-            (tokens, first.duration_since(start), first.elapsed() / (tokens - 1))
+            (tokens, first.duration_since(start), first.elapsed() / 23)
         });
         let counters = engine.counters();
         println!(
             "{adapter}: {} tokens until the first token {prefill:?}, then {decode:?} a token; {counters:?}",
             prompt.len()
         );
-        assert_eq!(tokens, 24);
+        let clear = known.greedy_margin.iter().position(|margin| *margin < CLEAR_MARGIN).unwrap_or(24).min(24);
+        assert_eq!(tokens[..clear], known.greedy[..clear]);
         assert_eq!(counters.submits, counters.steps);
         assert_eq!(counters.passes, counters.steps);
         assert_eq!(counters.late_resources, 0);
