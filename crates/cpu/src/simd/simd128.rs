@@ -8,6 +8,7 @@ use std::arch::wasm32::{
 
 use crate::formats::{Input, Nibbles};
 
+#[expect(clippy::cast_ptr_alignment, reason = "`v128_load` takes any alignment")]
 pub(super) fn dot_nibbles<F: Nibbles, const N: usize>(weights: &[F], inputs: [&[Input]; N]) -> [f32; N] {
     let mut sums = [f32x4_splat(0.0); N];
     let mut minimums = [0.0; N];
