@@ -82,8 +82,13 @@ describe('demo', { skip }, () => {
     await page.click('#fresh');
     await page.fill('#prompt', 'Tell me a very long story about a fox.');
     await page.click('#send');
-    await page.locator('.message.assistant .text:not(:empty)').waitFor();
-    await page.click('#stop');
+    // Pressed from inside the page: by the time this process noticed the first words, a short story could be over.
+    await page.evaluate(async () => {
+      while (!document.querySelector('.message.assistant .text')?.textContent) {
+        await new Promise((resolve) => setTimeout(resolve, 5));
+      }
+      document.getElementById('stop').click();
+    });
     await page.locator('#send:visible').waitFor();
     assert.match(await page.locator('.problem').textContent(), /Stopped/);
   });
