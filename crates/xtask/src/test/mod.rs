@@ -48,6 +48,11 @@ pub(crate) fn test(context: &Context, suites: &[Suite], filter: Option<&str>) ->
 
 /// Tells tests where the cache and the built programs are.
 pub(crate) fn with_places(context: &Context, run: Run) -> Run {
+    // Without a desktop there is no such folder, and the Vulkan loader complains of that once a test.
+    let run = match std::env::var_os("XDG_RUNTIME_DIR") {
+        Some(_) => run,
+        None => run.env("XDG_RUNTIME_DIR", std::env::temp_dir()),
+    };
     run.env("NEARSIDE_CACHE", context.cache())
         .env("NEARSIDE_MODELS", context.models())
         .env("NEARSIDE_BIN", context.program("nearside"))
