@@ -39,7 +39,7 @@ fn smollm2_agrees_on_swiftshader_without_subgroups() {
 }
 
 #[test]
-#[ignore = "some minutes; run with --ignored"]
+#[ignore = "sixteen minutes, and fails: perplexity is 1.4% below the reference, 1% is asked"]
 fn qwen2_5_coder_agrees_on_lavapipe_with_its_embedding_in_pieces() {
     check("llvmpipe", true, "qwen2.5-coder-1.5b-instruct-q4_k_m.gguf", "qwen2.5-coder-1.5b.dev.json");
 }
