@@ -35,11 +35,3 @@ fn smollm2_agrees_with_the_reference() {
         assert_close(&report);
     }
 }
-
-#[test]
-#[ignore = "about two minutes; run with --ignored"]
-fn qwen2_5_coder_agrees_with_the_reference() {
-    if let Some(report) = report("qwen2.5-coder-1.5b-instruct-q4_k_m.gguf", "qwen2.5-coder-1.5b.dev.json") {
-        assert_close(&report);
-    }
-}
