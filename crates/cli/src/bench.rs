@@ -207,7 +207,7 @@ async fn round(
     let outcome = generate(engine, &mut session, prompt, options, |moment| {
         match moment {
             Moment::Prefill(done, total) => show(format!("prefill, {done} of {total} tokens")),
-            Moment::Token(_) => {
+            Moment::Token(..) => {
                 done += 1;
                 show(format!("decode, {done} of {tokens} tokens"));
             }

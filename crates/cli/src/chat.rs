@@ -134,7 +134,7 @@ async fn answer(
                     progress.show(|| format!("reading: {done} of {total} tokens"));
                 }
             }
-            Moment::Token(token) => {
+            Moment::Token(token, _) => {
                 progress = None;
                 if !json {
                     output::write(&token.text)?;

@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 
 use nearside_engine::backend::TokenId;
 use nearside_engine::{Engine, Event, FinishReason, GenerateOptions, GeneratedToken, Session};
+use nearside_text::Tokenizer;
 use serde::Serialize;
 
 use crate::failure::Failure;
@@ -47,8 +48,8 @@ pub(crate) struct Outcome {
 pub(crate) enum Moment<'a> {
     /// The prompt goes in: so many tokens of so many.
     Prefill(usize, usize),
-    /// A token came.
-    Token(&'a GeneratedToken),
+    /// A token came, with the vocabulary that spells it.
+    Token(&'a GeneratedToken, &'a Tokenizer),
     /// Text that was held back until the end was sure.
     Tail(&'a str),
 }
@@ -81,7 +82,7 @@ pub(crate) async fn generate(
                 outcome.decode = started.elapsed().saturating_sub(first);
                 outcome.tokens.push(token.id);
                 outcome.text.push_str(&token.text);
-                watch(Moment::Token(&token))?
+                watch(Moment::Token(&token, generation.tokenizer()))?
             }
             Event::Finished(finish) => {
                 outcome.ending = match finish.reason {

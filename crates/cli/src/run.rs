@@ -107,7 +107,7 @@ pub(crate) async fn run(arguments: Arguments, common: CommonArguments, interrupt
                     progress.show(|| format!("reading the prompt: {done} of {total} tokens"));
                 }
             }
-            Moment::Token(token) => {
+            Moment::Token(token, _) => {
                 progress = None;
                 if !common.json {
                     output::write(&token.text)?;

@@ -11,7 +11,7 @@ use nearside_text::Message;
 use nearside_wire::{ChatRequest, FinishReason, TokenLogprob, Usage, WireError};
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 
-use super::probabilities::{Speller, token_logprob};
+use super::probabilities::token_logprob;
 use crate::arguments::{CommonArguments, ModelArguments, fresh_seed};
 use crate::failure::Failure;
 use crate::generate::{Ending, Moment, generate};
@@ -68,7 +68,7 @@ impl Queue {
                 match open(&model, common, &interrupt).await {
                     Ok(mut opened) => {
                         if ready.send(Ok(opened.engine.info().clone())).is_ok() {
-                            answer_all(&mut opened.engine, Speller::new(model.model), &waiting, &stopping).await;
+                            answer_all(&mut opened.engine, &waiting, &stopping).await;
                         }
                     }
                     // The receiver waits until this arrives.
@@ -108,7 +108,7 @@ fn shutting_down() -> WireError {
     WireError::Internal { problem: "it is shutting down; try again once it is back".to_owned() }
 }
 
-async fn answer_all(engine: &mut Engine, mut speller: Speller, waiting: &Receiver<Job>, stopping: &AtomicBool) {
+async fn answer_all(engine: &mut Engine, waiting: &Receiver<Job>, stopping: &AtomicBool) {
     // One session for all: a client's next turn usually finds its last one still there.
     let mut session = None;
     while let Ok(job) = waiting.recv() {
@@ -118,7 +118,7 @@ async fn answer_all(engine: &mut Engine, mut speller: Speller, waiting: &Receive
         let result = if stopping.load(Ordering::SeqCst) {
             Err(shutting_down())
         } else {
-            answer(engine, &mut session, &mut speller, &job, stopping).await
+            answer(engine, &mut session, &job, stopping).await
         };
         let last = match result {
             Ok((reason, usage)) => Reply::Finished(reason, usage),
@@ -132,7 +132,6 @@ async fn answer_all(engine: &mut Engine, mut speller: Speller, waiting: &Receive
 async fn answer(
     engine: &mut Engine,
     session: &mut Option<Session>,
-    speller: &mut Speller,
     job: &Job,
     stopping: &AtomicBool,
 ) -> Result<(FinishReason, Usage), WireError> {
@@ -144,7 +143,7 @@ async fn answer(
         .collect();
     let prompt = engine.chat_tokens(&messages).map_err(refuse)?;
     let options = options(request, engine.info().context);
-    let tokenizer = if request.logprobs == Some(true) { Some(speller.tokenizer()?) } else { None };
+    let wants_probabilities = request.logprobs == Some(true);
     let session = match session {
         Some(session) => session,
         None => session.insert(engine.create_session().map_err(refuse)?),
@@ -157,8 +156,8 @@ async fn answer(
         }
         let reply = match moment {
             Moment::Prefill(..) | Moment::Tail("") => None,
-            Moment::Token(token) => {
-                let probability = tokenizer.map(|tokenizer| token_logprob(tokenizer, token));
+            Moment::Token(token, tokenizer) => {
+                let probability = wants_probabilities.then(|| token_logprob(tokenizer, token));
                 Some(Reply::Token(token.text.clone(), probability))
             }
             Moment::Tail(text) => Some(Reply::Token(text.to_owned(), None)),
