@@ -3,14 +3,10 @@
 
 const SHELL = /* SHELL */ [];
 const CACHE = `nearside-${SHELL.join('|')}`;
+const CONFIG = './nearside.json';
 
 self.addEventListener('install', (event) => {
-  event.waitUntil(
-    caches
-      .open(CACHE)
-      .then((cache) => cache.addAll(SHELL))
-      .then(() => self.skipWaiting()),
-  );
+  event.waitUntil(keepShell().then(() => self.skipWaiting()));
 });
 
 self.addEventListener('activate', (event) => {
@@ -35,6 +31,16 @@ self.addEventListener('fetch', (event) => {
     event.respondWith(keptOrFresh(request));
   }
 });
+
+/** Keeps what the app opens with, its configuration included: the first visit has read it past this worker. */
+async function keepShell() {
+  const cache = await caches.open(CACHE);
+  await cache.addAll(SHELL);
+  const config = await fetch(CONFIG, { cache: 'no-store' });
+  if (config.ok) {
+    await cache.put(CONFIG, config);
+  }
+}
 
 async function freshOrKept(request) {
   const cache = await caches.open(CACHE);
