@@ -5,8 +5,8 @@ use std::collections::{HashMap, VecDeque};
 use futures_util::FutureExt;
 use futures_util::future::LocalBoxFuture;
 use nearside_engine::backend::{
-    BackendError, CacheId, Counters, Executor, ExecutorOptions, MAX_CANDIDATES, Step, StepInput, StepOutput, Ticket,
-    TokenId, Want,
+    AdapterId, BackendError, CacheId, Choice, Counters, Executor, ExecutorOptions, HeldChoice, LowRanks,
+    MAX_CANDIDATES, Step, StepInput, StepOutput, Ticket, TokenId, Want,
 };
 use nearside_engine::graph::{Graph, Op, Slot, Weight};
 use nearside_engine::sampling::{choose, log_sum_exp, top_candidates};
@@ -51,6 +51,10 @@ const MOST_OUTPUTS: usize = 16;
 
 fn invalid(problem: impl Into<String>) -> BackendError {
     BackendError::InvalidStep { problem: problem.into() }
+}
+
+fn unsupported(what: &str) -> BackendError {
+    BackendError::Unsupported { what: what.to_owned(), backend: "CPU", remedy: "do without" }
 }
 
 impl CpuExecutor {
@@ -105,7 +109,7 @@ impl CpuExecutor {
     }
 
     fn check(&self, step: &Step<'_>, tokens: &[TokenId], cache: &Cache) -> Result<(), BackendError> {
-        let ExecutorOptions { context, batch } = self.options;
+        let ExecutorOptions { context, batch, .. } = self.options;
         if tokens.is_empty() || tokens.len() > batch {
             return Err(invalid(format!("{} tokens, between 1 and {batch} expected", tokens.len())));
         }
@@ -133,7 +137,7 @@ impl CpuExecutor {
         self.counters.steps += 1;
         self.counters.submits += 1;
         for index in 0..self.graph.ops.len() {
-            if let Op::LastRow { .. } = self.graph.ops[index] {
+            if let Op::LastRows { .. } = self.graph.ops[index] {
                 if step.want == Want::Nothing {
                     break;
                 }
@@ -148,13 +152,21 @@ impl CpuExecutor {
         let logits = &self.slots[self.graph.logits.0][..self.graph.vocabulary];
         match step.want {
             Want::Nothing => Ok(StepOutput::default()),
+            Want::Hold => Err(unsupported("held logits")),
+            Want::Hidden => {
+                let hidden = &self.slots[self.graph.hidden.0];
+                let hidden = hidden[..tokens.len() * self.graph.slots[self.graph.hidden.0]].to_vec();
+                Ok(StepOutput { hidden, ..StepOutput::default() })
+            }
             Want::Logits => Ok(StepOutput { logits: logits.to_vec(), ..StepOutput::default() }),
-            Want::Sample(rule, count) => {
+            Want::Sample(rules, count) => {
+                let [rule] = rules else { return Err(unsupported("several choices a step")) };
                 let mut candidates = top_candidates(logits, MAX_CANDIDATES);
-                let token = choose(&candidates, &rule);
+                let token = choose(&candidates, rule).ok_or_else(|| invalid("there is nothing to choose from"))?;
                 candidates.truncate(count.max(2));
-                self.sampled = token;
-                Ok(StepOutput { token, candidates, log_sum_exp: log_sum_exp(logits), logits: Vec::new() })
+                self.sampled = Some(token);
+                let choice = Choice { token, candidates, log_sum_exp: log_sum_exp(logits) };
+                Ok(StepOutput { choices: vec![choice], ..StepOutput::default() })
             }
         }
     }
@@ -271,7 +283,7 @@ impl CpuExecutor {
                     }
                 }
             }
-            Op::LastRow { input, output } => {
+            Op::LastRows { input, output } => {
                 let width = width(*input);
                 let last = slots[input.0][(rows - 1) * width..rows * width].to_vec();
                 slots[output.0][..width].copy_from_slice(&last);
@@ -325,7 +337,7 @@ fn slot_rows(graph: &Graph, batch: usize) -> Vec<usize> {
             Op::Attention { query, output, .. } => &[*query, *output],
             Op::Gate { gate, up, output, .. } => &[*gate, *up, *output],
             Op::Add { left, right, output } => &[*left, *right, *output],
-            Op::LastRow { input, .. } => {
+            Op::LastRows { input, .. } => {
                 rows[input.0] = batch;
                 break;
             }
@@ -352,6 +364,24 @@ impl Executor for CpuExecutor {
     fn drop_cache(&mut self, cache: CacheId) {
         self.caches.remove(&cache.0);
     }
+
+    fn fork_cache(&mut self, _from: CacheId, _length: usize) -> Result<CacheId, BackendError> {
+        Err(unsupported("forked caches"))
+    }
+
+    fn choose(&mut self, _choice: HeldChoice<'_>) -> Result<Ticket, BackendError> {
+        Err(unsupported("held logits"))
+    }
+
+    fn add_adapter(&mut self, _parts: &mut LowRanks<'_>) -> Result<AdapterId, BackendError> {
+        Err(unsupported("an adapter"))
+    }
+
+    fn use_adapters(&mut self, _active: &[(AdapterId, f32)]) -> Result<(), BackendError> {
+        Err(unsupported("an adapter"))
+    }
+
+    fn drop_adapter(&mut self, _adapter: AdapterId) {}
 
     fn submit(&mut self, step: Step<'_>) -> Result<Ticket, BackendError> {
         let output = self.run(step)?;

@@ -8,14 +8,14 @@ use std::ops::ControlFlow;
 use nearside_cpu::CpuBackend;
 use nearside_engine::architectures;
 use nearside_engine::backend::{
-    Backend, BackendError, CacheId, Executor, ExecutorOptions, SampleRule, Step, StepInput, StepOutput, Want,
-    WeightFile,
+    Backend, BackendError, CacheFormat, CacheId, Executor, ExecutorOptions, SampleRule, Step, StepInput, StepOutput,
+    Want, WeightFile,
 };
 use nearside_engine::graph::{Graph, Op, Slot};
 use nearside_gguf::{ByteSource, Gguf};
 use tiny::Tiny;
 
-const OPTIONS: ExecutorOptions = ExecutorOptions { context: 16, batch: 4 };
+const OPTIONS: ExecutorOptions = ExecutorOptions { context: 16, batch: 4, choices: 1, cache: CacheFormat::F16 };
 const GREEDY: SampleRule = SampleRule { temperature: 0.0, top_k: 0, top_p: 1.0, min_p: 0.0, draw: 0.0 };
 
 fn load(change: impl FnOnce(&mut Graph)) -> Result<Box<dyn Executor>, BackendError> {
@@ -72,16 +72,17 @@ fn steps_outside_the_contract_are_refused_and_harm_nothing() {
 #[test]
 fn a_sampled_token_is_fed_back_without_being_seen() {
     let (mut executor, cache) = executor();
-    let want = Want::Sample(GREEDY, 3);
+    let want = Want::Sample(&[GREEDY], 3);
     let prompt = Step { cache, position: 0, input: StepInput::Tokens(&[1, 2, 3]), want };
     let first = executor.submit(prompt).expect("a sound step");
     let fed = Step { cache, position: 3, input: StepInput::Sampled, want };
     let second = executor.submit(fed).expect("a step after one that chose");
     let first = pollster::block_on(executor.collect(first)).expect("an output");
     let second = pollster::block_on(executor.collect(second)).expect("an output");
-    assert_eq!(first.token, Some(first.candidates[0].token));
+    let [first] = first.choices.as_slice() else { panic!("one choice") };
+    assert_eq!(first.token, first.candidates[0].token);
     assert_eq!(first.candidates.len(), 3);
-    let chosen = [first.token.expect("a token")];
+    let chosen = [first.token];
     let told = Step { cache, position: 3, input: StepInput::Tokens(&chosen), want };
     assert_eq!(run(executor.as_mut(), told).expect("a sound step"), second);
     run(executor.as_mut(), Step { want: Want::Nothing, ..prompt }).expect("a sound step");
@@ -103,7 +104,7 @@ fn outputs_that_nobody_collects_do_not_stand_in_the_way() {
 fn a_graph_that_does_not_fit_is_refused() {
     let refused = |change: fn(&mut Graph)| load(change).err().expect("a refusal").to_string();
     refused(|graph| graph.slots[0] += 1);
-    refused(|graph| graph.ops.push(Op::LastRow { input: Slot(99), output: Slot(0) }));
+    refused(|graph| graph.ops.push(Op::LastRows { input: Slot(99), output: Slot(0) }));
     refused(|graph| graph.caches.clear());
     refused(|graph| graph.weights[0].rows += 1);
     refused(|graph| graph.weights[1].name = "nothing".to_owned());

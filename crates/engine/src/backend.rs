@@ -13,6 +13,9 @@ pub type TokenId = u32;
 /// The most candidates a step samples from and reports. `top_k` above it is treated as this many.
 pub const MAX_CANDIDATES: usize = 64;
 
+/// The most rows one step chooses tokens for.
+pub const MAX_CHOICES: usize = 16;
+
 /// What a backend is, for people and for reports.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct BackendDescription {
@@ -51,6 +54,20 @@ pub struct ExecutorOptions {
     pub context: usize,
     /// The most tokens one step takes.
     pub batch: usize,
+    /// The most rows one step chooses tokens for, at most [`MAX_CHOICES`].
+    pub choices: usize,
+    /// How keys and values are kept.
+    pub cache: CacheFormat,
+}
+
+/// How keys and values are kept.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
+pub enum CacheFormat {
+    /// Half-precision floats.
+    #[default]
+    F16,
+    /// Blocks of 32 signed bytes with one half-precision scale.
+    Q8_0,
 }
 
 /// Turns graphs into executors.
@@ -85,7 +102,8 @@ pub struct Ticket(pub u64);
 pub enum StepInput<'a> {
     /// These, at most [`ExecutorOptions::batch`] of them.
     Tokens(&'a [TokenId]),
-    /// The one token that the step submitted just before this one sampled; it never leaves the device.
+    /// The one token that the step or choice submitted just before this one chose, for its last row; it
+    /// never leaves the device.
     Sampled,
 }
 
@@ -106,13 +124,44 @@ pub struct SampleRule {
 
 /// What to bring back from a step.
 #[derive(Debug, Clone, Copy, PartialEq)]
-pub enum Want {
-    /// Only fill the cache; the ops after [`crate::graph::Op::LastRow`] need not run.
+pub enum Want<'a> {
+    /// Only fill the cache; the ops after [`crate::graph::Op::LastRows`] need not run.
     Nothing,
-    /// Choose a token on the device; report it with this many best candidates (at least 2).
-    Sample(SampleRule, usize),
+    /// Choose a token on the device for each of the last rows, as many as there are rules; report each
+    /// with this many best candidates (at least 2). A draft is checked with several rules at once.
+    Sample(&'a [SampleRule], usize),
+    /// Compute the last row's logits and keep them on the device for [`Executor::choose`]: what is allowed
+    /// is worked out meanwhile.
+    Hold,
     /// All logits of the last position: for evaluation, never in an answer's path.
     Logits,
+    /// The final hidden states of all the step's rows: for embeddings.
+    Hidden,
+}
+
+/// A choice from the logits that the step before it held.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct HeldChoice<'a> {
+    /// How the token is chosen.
+    pub rule: SampleRule,
+    /// How many best candidates are reported, at least 2.
+    pub candidates: usize,
+    /// What changes before the choice; a token at most once. Candidates are reported as changed.
+    pub changes: &'a [LogitChange],
+    /// One bit for each token, lowest first in each word: a token without its bit cannot be chosen. All
+    /// can when it is absent.
+    pub allowed: Option<&'a [u32]>,
+}
+
+/// One token's penalties and bias.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct LogitChange {
+    /// Which token.
+    pub token: TokenId,
+    /// A positive logit is divided by it, a negative one multiplied; 1 changes nothing.
+    pub divisor: f32,
+    /// Added afterwards.
+    pub bias: f32,
 }
 
 /// One run of the graph.
@@ -125,7 +174,7 @@ pub struct Step<'a> {
     /// What runs.
     pub input: StepInput<'a>,
     /// What comes back.
-    pub want: Want,
+    pub want: Want<'a>,
 }
 
 /// A token and its logit.
@@ -140,15 +189,44 @@ pub struct Candidate {
 /// What a step brought back.
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct StepOutput {
-    /// The chosen token, for [`Want::Sample`].
-    pub token: Option<TokenId>,
-    /// Best first, ties by lower token; for [`Want::Sample`].
-    pub candidates: Vec<Candidate>,
-    /// `ln Σ exp(logit)` over the whole vocabulary, for [`Want::Sample`].
-    pub log_sum_exp: f32,
+    /// One for each rule, in the order of the rows; for [`Want::Sample`] and [`Executor::choose`].
+    pub choices: Vec<Choice>,
     /// For [`Want::Logits`].
     pub logits: Vec<f32>,
+    /// Row after row, for [`Want::Hidden`].
+    pub hidden: Vec<f32>,
 }
+
+/// A token chosen on the device.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Choice {
+    /// Which.
+    pub token: TokenId,
+    /// Best first, ties by lower token.
+    pub candidates: Vec<Candidate>,
+    /// `ln Σ exp(logit)` over the whole vocabulary.
+    pub log_sum_exp: f32,
+}
+
+/// A set of low-rank changes, held by the executor.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct AdapterId(pub usize);
+
+/// A low-rank change of one weight: its product with `x` gains `up · (down · x)`.
+#[derive(Debug, Clone, PartialEq)]
+pub struct LowRank {
+    /// Which weight of the graph.
+    pub weight: crate::graph::Weight,
+    /// Rows of `down`, columns of `up`.
+    pub rank: usize,
+    /// `rank` rows, as many columns as the weight.
+    pub down: Vec<f32>,
+    /// As many rows as the weight, `rank` columns, the adapter's own scale already in them.
+    pub up: Vec<f32>,
+}
+
+/// The parts of an adapter, one at a time, so that never the whole of it need be held twice.
+pub type LowRanks<'a> = dyn Iterator<Item = Result<LowRank, BackendError>> + 'a;
 
 /// A loaded model that runs steps.
 pub trait Executor {
@@ -161,8 +239,24 @@ pub trait Executor {
     /// Gives the room back; an unknown id is ignored.
     fn drop_cache(&mut self, cache: CacheId);
 
+    /// A cache that begins with the first `length` positions of another.
+    fn fork_cache(&mut self, from: CacheId, length: usize) -> Result<CacheId, BackendError>;
+
     /// Starts a step without waiting for it.
     fn submit(&mut self, step: Step<'_>) -> Result<Ticket, BackendError>;
+
+    /// Starts a choice from the logits held by the step submitted just before, without waiting for it.
+    fn choose(&mut self, choice: HeldChoice<'_>) -> Result<Ticket, BackendError>;
+
+    /// Takes an adapter's parts; it changes nothing until it is used.
+    fn add_adapter(&mut self, parts: &mut LowRanks<'_>) -> Result<AdapterId, BackendError>;
+
+    /// From now on these adapters change the products, each times its factor, and no others. What the caches
+    /// hold was computed with those before.
+    fn use_adapters(&mut self, active: &[(AdapterId, f32)]) -> Result<(), BackendError>;
+
+    /// Gives an adapter's room back; one in use is no longer, an unknown id is ignored.
+    fn drop_adapter(&mut self, adapter: AdapterId);
 
     /// Waits for a step's output.
     fn collect(&mut self, ticket: Ticket) -> LocalBoxFuture<'_, Result<StepOutput, BackendError>>;

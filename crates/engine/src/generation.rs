@@ -153,7 +153,8 @@ impl<'a> Generation<'a> {
             let position = self.submitted;
             let end = self.prompt.len().min(position + limits.batch);
             let samples = end == self.prompt.len() && self.options.max_tokens > 0;
-            let want = if samples { self.want(end) } else { Want::Nothing };
+            let rules = [self.rule(end)];
+            let want = if samples { Want::Sample(&rules, self.candidates()) } else { Want::Nothing };
             self.engine.pipeline.submit(Step {
                 cache,
                 position,
@@ -174,25 +175,29 @@ impl<'a> Generation<'a> {
         if position >= limits.context {
             return Ok(false);
         }
-        let want = self.want(position + 1);
+        let want = Want::Sample(&[self.rule(position + 1)], self.candidates());
         self.engine.pipeline.submit(Step { cache, position, input: StepInput::Sampled, want })?;
         self.flights.push_back(Flight::Answer);
         self.sampling_steps += 1;
         Ok(true)
     }
 
-    /// Chooses the token at `position`.
-    fn want(&self, position: usize) -> Want {
+    /// How the token at `position` is chosen.
+    fn rule(&self, position: usize) -> SampleRule {
         let sampling = &self.options.sampling;
-        let rule = SampleRule {
+        SampleRule {
             temperature: sampling.temperature,
             top_k: sampling.top_k,
             top_p: sampling.top_p,
             min_p: sampling.min_p,
             draw: draw(sampling.seed, position),
-        };
-        // The chosen token's logit is needed for its probability, so every candidate it may come from
-        // has to be reported.
+        }
+    }
+
+    /// The chosen token's logit is needed for its probability, so every candidate it may come from has to
+    /// be reported.
+    fn candidates(&self) -> usize {
+        let sampling = &self.options.sampling;
         let choices = if sampling.temperature > 0.0 {
             match sampling.top_k {
                 0 => MAX_CANDIDATES,
@@ -201,17 +206,18 @@ impl<'a> Generation<'a> {
         } else {
             1
         };
-        Want::Sample(rule, choices.max(self.options.top_logprobs).max(2))
+        choices.max(self.options.top_logprobs).max(2)
     }
 
     fn take_token(&mut self, output: &StepOutput) -> Result<bool, EngineError> {
         let broken = |problem: &str| EngineError::Backend(BackendError::InvalidStep { problem: problem.to_owned() });
-        let id = output.token.ok_or_else(|| broken("the step brought back no token"))?;
+        let choice = output.choices.first().ok_or_else(|| broken("the step brought back no token"))?;
+        let id = choice.token;
         if !self.options.ignore_end && self.engine.tokenizer().is_end(id) {
             self.finish(FinishReason::Stop);
             return Ok(true);
         }
-        let chosen = output
+        let chosen = choice
             .candidates
             .iter()
             .find(|candidate| candidate.token == id)
@@ -223,20 +229,20 @@ impl<'a> Generation<'a> {
             Passed::Text(text) => (text, false),
             Passed::Stopped(text) => (text, true),
         };
-        let margin = match output.candidates.as_slice() {
+        let margin = match choice.candidates.as_slice() {
             [best, second, ..] => best.logit - second.logit,
             _ => f32::INFINITY,
         };
         self.events.push_back(Event::Token(GeneratedToken {
             id,
             text,
-            log_probability: chosen.logit - output.log_sum_exp,
+            log_probability: chosen.logit - choice.log_sum_exp,
             margin,
-            top: output
+            top: choice
                 .candidates
                 .iter()
                 .take(self.options.top_logprobs)
-                .map(|candidate| (candidate.token, candidate.logit - output.log_sum_exp))
+                .map(|candidate| (candidate.token, candidate.logit - choice.log_sum_exp))
                 .collect(),
         }));
         let context = self.engine.info().context;

@@ -157,11 +157,12 @@ pub enum Op {
         /// The narrower slot.
         output: Slot,
     },
-    /// From here on only the step's last token matters: copies its row to row 0 of `output`.
-    LastRow {
+    /// From here on only the rows count for which the step wants something: copies the step's last rows,
+    /// as many as it chooses tokens for, to the first rows of `output`.
+    LastRows {
         /// All rows.
         input: Slot,
-        /// One row.
+        /// As many rows as the step chooses tokens for.
         output: Slot,
     },
 }
@@ -177,9 +178,9 @@ pub struct Graph {
     pub caches: Vec<CacheShape>,
     /// In order of execution.
     pub ops: Vec<Op>,
-    /// The final hidden state of the last token (after the last norm), one row.
+    /// The final hidden states (after the last norm), of every token.
     pub hidden: Slot,
-    /// The logits of the last token, one row of `vocabulary`.
+    /// The logits, one row of `vocabulary` for each row that the step chooses a token for.
     pub logits: Slot,
     /// Width of `logits`.
     pub vocabulary: usize,
@@ -192,7 +193,7 @@ impl Graph {
         for (index, op) in self.ops.iter().enumerate() {
             self.check_op(op).map_err(|problem| format!("operation {index}: {problem}"))?;
         }
-        expect("the hidden state", self.width(self.hidden)?, self.hidden_width()?)?;
+        self.width(self.hidden)?;
         expect("the logits", self.width(self.logits)?, self.vocabulary)
     }
 
@@ -257,7 +258,7 @@ impl Graph {
                     _ => Err(format!("columns {start} and {output} more do not lie within {input}")),
                 }
             }
-            Op::LastRow { input, output } => expect("the output", self.width(*output)?, self.width(*input)?),
+            Op::LastRows { input, output } => expect("the output", self.width(*output)?, self.width(*input)?),
         }
     }
 
@@ -277,18 +278,6 @@ impl Graph {
 
     fn cache(&self, layer: usize) -> Result<&CacheShape, String> {
         self.caches.get(layer).ok_or_else(|| format!("there is no cache {layer}"))
-    }
-
-    /// The hidden state feeds the output head, or nothing checks its width.
-    fn hidden_width(&self) -> Result<usize, String> {
-        let head = self.ops.iter().find_map(|op| match op {
-            Op::MatMul { weight, input, .. } if *input == self.hidden => Some(*weight),
-            _ => None,
-        });
-        match head {
-            Some(weight) => Ok(self.weight(weight)?.columns),
-            None => self.width(self.hidden),
-        }
     }
 
     fn heads(&self, what: &str, slot: Slot, heads: usize, head_dim: usize) -> Result<(), String> {

@@ -6,7 +6,9 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use nearside_gguf::{ByteSource, DataType, Gguf};
 use nearside_text::{ChatTemplate, Message, SpecialTokens, Tokenizer};
 
-use crate::backend::{Backend, Counters, ExecutorOptions, LoadProgress, Step, StepInput, TokenId, Want, WeightFile};
+use crate::backend::{
+    Backend, Counters, ExecutorOptions, LoadProgress, MAX_CHOICES, Step, StepInput, TokenId, Want, WeightFile,
+};
 use crate::pipeline::Pipeline;
 use crate::{EngineError, EngineOptions, GenerateOptions, Generation, ModelInfo, Session};
 
@@ -51,7 +53,14 @@ impl Engine {
         let context = options.context.unwrap_or(DEFAULT_CONTEXT).min(config.context);
         let batch = options.batch.unwrap_or(DEFAULT_BATCH).min(context);
         let file = WeightFile { gguf: &gguf, bytes };
-        let executor = backend.load(&graph, file, ExecutorOptions { context, batch }, progress).await?;
+        let executor = backend
+            .load(
+                &graph,
+                file,
+                ExecutorOptions { context, batch, choices: MAX_CHOICES, cache: options.cache },
+                progress,
+            )
+            .await?;
         let info = ModelInfo {
             architecture: config.architecture,
             name: gguf.metadata.text_if_present("general.name")?.unwrap_or_default().to_owned(),

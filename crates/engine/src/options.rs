@@ -1,6 +1,6 @@
 //! What callers ask for and what they are told.
 
-use crate::backend::{BackendDescription, TokenId};
+use crate::backend::{BackendDescription, CacheFormat, TokenId};
 
 /// How a model is loaded.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -10,6 +10,8 @@ pub struct EngineOptions {
     pub context: Option<usize>,
     /// The most tokens one prefill step takes; 256 when absent.
     pub batch: Option<usize>,
+    /// How keys and values are kept.
+    pub cache: CacheFormat,
 }
 
 /// What a loaded model is.

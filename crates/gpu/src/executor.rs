@@ -3,7 +3,8 @@
 use futures_util::FutureExt;
 use futures_util::future::LocalBoxFuture;
 use nearside_engine::backend::{
-    BackendError, CacheId, Counters, Executor, ExecutorOptions, Step, StepInput, StepOutput, Ticket, Want,
+    AdapterId, BackendError, CacheId, Counters, Executor, ExecutorOptions, HeldChoice, LowRanks, Step, StepInput,
+    StepOutput, Ticket, Want,
 };
 use nearside_engine::graph::CacheShape;
 use wgpu::{BindGroup, ComputePipeline};
@@ -70,6 +71,10 @@ fn invalid<T>(problem: impl Into<String>) -> Result<T, BackendError> {
     Err(BackendError::InvalidStep { problem: problem.into() })
 }
 
+fn unsupported(what: &str) -> BackendError {
+    BackendError::Unsupported { what: what.to_owned(), backend: "GPU", remedy: "use the CPU backend" }
+}
+
 impl GpuExecutor {
     /// How many rows a step has, if it keeps the contract.
     fn check(&self, step: &Step<'_>) -> Result<usize, BackendError> {
@@ -86,7 +91,7 @@ impl GpuExecutor {
                 tokens.len()
             }
         };
-        let ExecutorOptions { context, batch } = self.options;
+        let ExecutorOptions { context, batch, .. } = self.options;
         if rows == 0 || rows > batch {
             return invalid(format!("{rows} tokens, expected 1 to {batch}"));
         }
@@ -102,9 +107,9 @@ impl GpuExecutor {
     /// Writes everything that differs from step to step, in one go.
     fn write_step(&mut self, step: &Step<'_>, rows: usize) {
         let mut header = Header::new(step.position, rows);
-        if let Want::Sample(rule, reported) = step.want {
-            header.candidates = Header::candidates_for(&rule, reported);
-            header.set_rule(&rule);
+        if let Want::Sample([rule, ..], reported) = step.want {
+            header.candidates = Header::candidates_for(rule, reported);
+            header.set_rule(rule);
         }
         self.staging.clear();
         if let StepInput::Tokens(tokens) = step.input {
@@ -192,13 +197,34 @@ impl Executor for GpuExecutor {
         }
     }
 
+    fn fork_cache(&mut self, _from: CacheId, _length: usize) -> Result<CacheId, BackendError> {
+        Err(unsupported("forked caches"))
+    }
+
+    fn choose(&mut self, _choice: HeldChoice<'_>) -> Result<Ticket, BackendError> {
+        Err(unsupported("held logits"))
+    }
+
+    fn add_adapter(&mut self, _parts: &mut LowRanks<'_>) -> Result<AdapterId, BackendError> {
+        Err(unsupported("an adapter"))
+    }
+
+    fn use_adapters(&mut self, _active: &[(AdapterId, f32)]) -> Result<(), BackendError> {
+        Err(unsupported("an adapter"))
+    }
+
+    fn drop_adapter(&mut self, _adapter: AdapterId) {}
+
     fn submit(&mut self, step: Step<'_>) -> Result<Ticket, BackendError> {
         self.gpu.failure.check()?;
         let rows = self.check(&step)?;
         let wanted = match step.want {
             Want::Nothing => Wanted::Nothing,
+            Want::Sample(rules, _) if rules.len() != 1 => return Err(unsupported("several choices a step")),
             Want::Sample(_, reported) => Wanted::Sample(reported.max(2)),
             Want::Logits => Wanted::Logits,
+            Want::Hold => return Err(unsupported("held logits")),
+            Want::Hidden => return Err(unsupported("hidden states")),
         };
         self.write_step(&step, rows);
         let mut encoder = self.gpu.device.create_command_encoder(&wgpu::CommandEncoderDescriptor::default());

@@ -4,7 +4,8 @@ use std::ops::ControlFlow;
 use std::sync::Arc;
 
 use nearside_engine::backend::{
-    BackendError, CacheId, Executor, ExecutorOptions, SampleRule, Step, StepInput, Ticket, Want, WeightFile,
+    BackendError, CacheFormat, CacheId, Executor, ExecutorOptions, SampleRule, Step, StepInput, Ticket, Want,
+    WeightFile,
 };
 use nearside_engine::graph::{Activation, CacheShape, Graph, Op, RopePairing, Slot, Weight, WeightSpec};
 use nearside_engine::sampling;
@@ -114,9 +115,9 @@ fn model() -> Model {
         ops.push(Op::MatMul { weight, bias: None, scale: 1.0, residual: Some(x), input: right, output: x });
     }
     let norm = b.weight(1, WIDTH, DataType::F32);
-    ops.push(Op::LastRow { input: x, output: last });
-    ops.push(Op::RmsNorm { input: last, weight: norm, group: WIDTH, epsilon: 1e-5, output: hidden });
-    ops.push(Op::MatMul { weight: table, bias: None, scale: 60.0, residual: None, input: hidden, output: logits });
+    ops.push(Op::RmsNorm { input: x, weight: norm, group: WIDTH, epsilon: 1e-5, output: hidden });
+    ops.push(Op::LastRows { input: hidden, output: last });
+    ops.push(Op::MatMul { weight: table, bias: None, scale: 60.0, residual: None, input: last, output: logits });
     let mut model = b.model;
     model.graph = Graph { ops, hidden, logits, ..model.graph };
     model
@@ -211,12 +212,12 @@ impl<'a> Plain<'a> {
                 self.slots[output.0] =
                     self.slots[input.0].iter().map(|row| columns::plain(row, *start, width)).collect();
             }
-            Op::LastRow { input, output } => self.slots[output.0] = vec![last_row::plain(&self.slots[input.0])],
+            Op::LastRows { input, output } => self.slots[output.0] = vec![last_row::plain(&self.slots[input.0])],
         }
     }
 }
 
-const OPTIONS: ExecutorOptions = ExecutorOptions { context: 40, batch: 6 };
+const OPTIONS: ExecutorOptions = ExecutorOptions { context: 40, batch: 6, choices: 1, cache: CacheFormat::F16 };
 
 fn try_load(
     gpu: &Gpu,
@@ -278,17 +279,18 @@ fn sampled_tokens_feed_the_next_step_on_the_device() {
         let rule = SampleRule { temperature: 0.9, top_k: 20, top_p: 0.95, min_p: 0.01, draw: 0.6 };
         let mut plain = Plain::new(&model);
         let mut expected = plain.step(0, &[3, 4]);
-        let mut tickets = vec![submit(&mut executor, cache, 0, StepInput::Tokens(&[3, 4]), Want::Sample(rule, 5))];
-        tickets.push(submit(&mut executor, cache, 2, StepInput::Sampled, Want::Sample(GREEDY, 2)));
-        tickets.push(submit(&mut executor, cache, 3, StepInput::Sampled, Want::Sample(rule, 2)));
+        let mut tickets = vec![submit(&mut executor, cache, 0, StepInput::Tokens(&[3, 4]), Want::Sample(&[rule], 5))];
+        tickets.push(submit(&mut executor, cache, 2, StepInput::Sampled, Want::Sample(&[GREEDY], 2)));
+        tickets.push(submit(&mut executor, cache, 3, StepInput::Sampled, Want::Sample(&[rule], 2)));
         for (index, ticket) in tickets.into_iter().enumerate() {
             let output = pollster::block_on(executor.collect(ticket)).expect("a result");
             let rule = if index == 1 { GREEDY } else { rule };
             let best = sampling::top_candidates(&expected, 20);
-            assert_eq!(output.candidates.len(), if index == 0 { 5 } else { 2 });
-            assert_eq!(output.candidates[0].token, best[0].token);
-            assert!((output.log_sum_exp - sampling::log_sum_exp(&expected)).abs() < 1e-2);
-            let token = output.token.expect("a token");
+            let [choice] = output.choices.as_slice() else { panic!("one choice") };
+            assert_eq!(choice.candidates.len(), if index == 0 { 5 } else { 2 });
+            assert_eq!(choice.candidates[0].token, best[0].token);
+            assert!((choice.log_sum_exp - sampling::log_sum_exp(&expected)).abs() < 1e-2);
+            let token = choice.token;
             assert_eq!(Some(token), sampling::choose(&best, &rule));
             expected = plain.step(2 + index, &[token]);
         }
@@ -303,14 +305,14 @@ fn dropped_tickets_neither_block_nor_leak() {
         let cache = executor.create_cache().expect("room");
         let mut first = None;
         for position in 0..10 {
-            let ticket = submit(&mut executor, cache, position, StepInput::Tokens(&[1]), Want::Sample(GREEDY, 2));
+            let ticket = submit(&mut executor, cache, position, StepInput::Tokens(&[1]), Want::Sample(&[GREEDY], 2));
             first.get_or_insert(ticket);
         }
-        let ticket = submit(&mut executor, cache, 10, StepInput::Sampled, Want::Sample(GREEDY, 2));
+        let ticket = submit(&mut executor, cache, 10, StepInput::Sampled, Want::Sample(&[GREEDY], 2));
         // A future that is dropped halfway loses nothing either.
         drop(executor.collect(Ticket(ticket.0)));
         let output = pollster::block_on(executor.collect(ticket)).expect("a result");
-        assert_eq!(output.candidates.len(), 2);
+        assert_eq!(output.choices[0].candidates.len(), 2);
         let late = pollster::block_on(executor.collect(first.expect("the first ticket")));
         assert!(matches!(late, Err(BackendError::InvalidStep { .. })), "{late:?}");
         assert_eq!(executor.counters().late_resources, 0);
@@ -377,10 +379,10 @@ fn a_lost_device_is_an_error_and_not_a_panic() {
     };
     let mut executor = executor(&gpu, &model);
     let cache = executor.create_cache().expect("room");
-    let ticket = submit(&mut executor, cache, 0, StepInput::Tokens(&[1]), Want::Sample(GREEDY, 2));
+    let ticket = submit(&mut executor, cache, 0, StepInput::Tokens(&[1]), Want::Sample(&[GREEDY], 2));
     gpu.device.destroy();
     let _ = pollster::block_on(executor.collect(ticket));
-    let step = Step { cache, position: 0, input: StepInput::Tokens(&[1]), want: Want::Sample(GREEDY, 2) };
+    let step = Step { cache, position: 0, input: StepInput::Tokens(&[1]), want: Want::Sample(&[GREEDY], 2) };
     let result = match executor.submit(step) {
         Ok(ticket) => pollster::block_on(executor.collect(ticket)).map(|_| ()),
         Err(error) => Err(error),
@@ -392,7 +394,7 @@ fn a_lost_device_is_an_error_and_not_a_panic() {
 fn a_context_that_no_binding_holds_is_lowered() {
     let model = model();
     each_gpu(|gpu| {
-        let options = ExecutorOptions { context: usize::MAX / 2, batch: 6 };
+        let options = ExecutorOptions { context: usize::MAX / 2, ..OPTIONS };
         let executor =
             try_load(gpu, &model, model.tensors.clone(), options, ControlFlow::Continue(())).expect("it loads");
         // The context was lowered to what one binding holds.

@@ -83,7 +83,7 @@ fn fitting_options(gpu: &Gpu, graph: &Graph, options: ExecutorOptions) -> Result
             remedy: "ask for at least one position and one token",
         });
     }
-    Ok(ExecutorOptions { context, batch })
+    Ok(ExecutorOptions { context, batch, ..options })
 }
 
 async fn resources(

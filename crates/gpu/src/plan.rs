@@ -66,14 +66,14 @@ pub(crate) fn stride(width: usize) -> usize {
 
 /// Where the operations for the last row start.
 fn head_start(graph: &Graph) -> usize {
-    graph.ops.iter().position(|op| matches!(op, Op::LastRow { .. })).unwrap_or(graph.ops.len())
+    graph.ops.iter().position(|op| matches!(op, Op::LastRows { .. })).unwrap_or(graph.ops.len())
 }
 
 /// The slots that an operation touches.
 fn touched(op: &Op) -> Vec<Slot> {
     match op {
         Op::Embed { output, .. } => vec![*output],
-        Op::RmsNorm { input, output, .. } | Op::Columns { input, output, .. } | Op::LastRow { input, output } => {
+        Op::RmsNorm { input, output, .. } | Op::Columns { input, output, .. } | Op::LastRows { input, output } => {
             vec![*input, *output]
         }
         Op::MatMul { residual, input, output, .. } => {
@@ -95,7 +95,7 @@ pub(crate) fn slot_rows(graph: &Graph, batch: usize) -> Vec<usize> {
             rows[slot.0] = batch;
         }
     }
-    if let Some(Op::LastRow { input, .. }) = graph.ops.get(head_start(graph)) {
+    if let Some(Op::LastRows { input, .. }) = graph.ops.get(head_start(graph)) {
         rows[input.0] = batch;
     }
     rows
@@ -127,7 +127,7 @@ pub(crate) fn plan(
     };
     planner.find_turns();
     for op in &graph.ops {
-        if matches!(op, Op::LastRow { .. }) {
+        if matches!(op, Op::LastRows { .. }) {
             planner.phase = Phase::Head;
         }
         planner.op(op)?;
@@ -232,7 +232,7 @@ impl Planner<'_> {
                 self.push(columns::program(), params.words(), sources, params.grid());
                 Ok(())
             }
-            Op::LastRow { input, output } => {
+            Op::LastRows { input, output } => {
                 let params = last_row::Params { width: self.width(*output) as u32, input_stride: self.stride(*input) };
                 let sources = vec![Source::Slot(input.0), Source::Slot(output.0)];
                 self.push(last_row::program(), params.words(), sources, params.grid());

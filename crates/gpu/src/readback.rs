@@ -3,7 +3,7 @@
 use std::collections::VecDeque;
 
 use futures_channel::oneshot;
-use nearside_engine::backend::{BackendError, Candidate, StepOutput, Ticket};
+use nearside_engine::backend::{BackendError, Candidate, Choice, StepOutput, Ticket};
 use wgpu::{Buffer, BufferUsages, MapMode, SubmissionIndex};
 
 use crate::adapter::Gpu;
@@ -153,16 +153,15 @@ fn read(staging: &Buffer, wanted: Wanted, vocabulary: usize) -> Result<StepOutpu
             logits: words.iter().take(vocabulary).map(|word| f32::from_bits(*word)).collect(),
             ..StepOutput::default()
         },
-        Wanted::Sample(count) => StepOutput {
-            token: Some(words[0]),
-            log_sum_exp: f32::from_bits(words[1]),
-            candidates: words[RESULT_HEADER..]
+        Wanted::Sample(count) => {
+            let candidates = words[RESULT_HEADER..]
                 .chunks_exact(2)
                 .take(count.min(words[2] as usize))
                 .map(|pair| Candidate { token: pair[0], logit: f32::from_bits(pair[1]) })
-                .collect(),
-            ..StepOutput::default()
-        },
+                .collect();
+            let choice = Choice { token: words[0], candidates, log_sum_exp: f32::from_bits(words[1]) };
+            StepOutput { choices: vec![choice], ..StepOutput::default() }
+        }
     })
 }
 

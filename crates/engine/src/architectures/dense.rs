@@ -29,14 +29,14 @@ pub(super) fn build(
         attention(style, config, layer, &slots, &frequencies, &mut builder, &mut ops)?;
         feed_forward(config, layer, &slots, &mut builder, &mut ops)?;
     }
-    ops.push(Op::LastRow { input: slots.stream, output: slots.last });
     ops.push(Op::RmsNorm {
-        input: slots.last,
+        input: slots.stream,
         weight: builder.vector("output_norm.weight", config.width)?,
         group: config.width,
         epsilon: config.epsilon,
         output: slots.hidden,
     });
+    ops.push(Op::LastRows { input: slots.hidden, output: slots.last });
     // Small models share one matrix between the first and the last operation.
     let head = builder.matrix_if_present("output.weight", vocabulary, config.width)?.unwrap_or(table);
     ops.push(Op::MatMul {
@@ -44,7 +44,7 @@ pub(super) fn build(
         bias: None,
         scale: 1.0,
         residual: None,
-        input: slots.hidden,
+        input: slots.last,
         output: slots.logits,
     });
     builder.check_all_used()?;
