@@ -1,6 +1,7 @@
 //! Loads a model's weights into memory.
 
 use std::ops::ControlFlow;
+use std::sync::Arc;
 
 use futures_util::FutureExt;
 use futures_util::future::LocalBoxFuture;
@@ -12,23 +13,36 @@ use nearside_engine::graph::{Graph, Op};
 use crate::executor::{CpuExecutor, Held};
 use crate::matrix;
 use crate::memory::zeroed;
+use crate::pool::Pool;
 
-/// Runs models on the processor. Work is spread over rayon's threads; where a platform has none, as in
-/// a page without shared memory, everything runs on the calling thread.
-#[derive(Debug, Default)]
-pub struct CpuBackend {}
+/// Runs models on the processor, its work spread over the threads of a [`Pool`].
+#[derive(Debug)]
+pub struct CpuBackend {
+    pool: Arc<Pool>,
+}
 
 impl CpuBackend {
-    /// Needs nothing and cannot fail.
+    /// As many threads as the machine has; one in a page, where only the page knows how many it started.
     pub fn new() -> Self {
-        Self {}
+        Self { pool: Arc::new(Pool::for_this_machine()) }
+    }
+
+    /// So many threads, the caller among them; see [`Pool::new`].
+    pub fn with_threads(threads: usize) -> Self {
+        Self { pool: Arc::new(Pool::new(threads)) }
+    }
+}
+
+impl Default for CpuBackend {
+    fn default() -> Self {
+        Self::new()
     }
 }
 
 impl Backend for CpuBackend {
     fn describe(&self) -> BackendDescription {
         let mut features = crate::simd::features();
-        features.push(format!("{} threads", rayon::current_num_threads()));
+        features.push(format!("{} threads", self.pool.threads()));
         BackendDescription { kind: BackendKind::Cpu, device: std::env::consts::ARCH.to_owned(), features }
     }
 
@@ -39,11 +53,12 @@ impl Backend for CpuBackend {
         options: ExecutorOptions,
         progress: &'a mut LoadProgress<'a>,
     ) -> LocalBoxFuture<'a, Result<Box<dyn Executor>, BackendError>> {
-        async move { load(graph, &file, options, progress) }.boxed_local()
+        async move { load(&self.pool, graph, &file, options, progress) }.boxed_local()
     }
 }
 
 fn load(
+    pool: &Arc<Pool>,
     graph: &Graph,
     file: &WeightFile<'_>,
     options: ExecutorOptions,
@@ -91,5 +106,5 @@ fn load(
             Held::Matrix(matrix)
         });
     }
-    Ok(Box::new(CpuExecutor::new(graph.clone(), weights, options, total)?))
+    Ok(Box::new(CpuExecutor::new(Arc::clone(pool), graph.clone(), weights, options, total)?))
 }

@@ -1,6 +1,7 @@
 //! Runs a graph, operation by operation.
 
 use std::collections::{HashMap, VecDeque};
+use std::sync::Arc;
 
 use futures_util::FutureExt;
 use futures_util::future::LocalBoxFuture;
@@ -10,12 +11,12 @@ use nearside_engine::backend::{
 };
 use nearside_engine::graph::{Graph, Op, Slot, Weight};
 use nearside_engine::sampling::{choose, log_sum_exp, top_candidates};
-use rayon::prelude::*;
 
 use crate::cache::Cache;
 use crate::matrix::Matrix;
 use crate::memory::zeroed;
 use crate::ops::{self, Past};
+use crate::pool::Pool;
 
 /// Below so many multiplications, waking other threads costs more than it saves.
 const PARALLEL_WORK: usize = 1 << 15;
@@ -30,6 +31,7 @@ pub(crate) enum Held {
 
 /// A loaded model.
 pub(crate) struct CpuExecutor {
+    pool: Arc<Pool>,
     graph: Graph,
     weights: Vec<Held>,
     options: ExecutorOptions,
@@ -59,6 +61,7 @@ fn unsupported(what: &str) -> BackendError {
 
 impl CpuExecutor {
     pub(crate) fn new(
+        pool: Arc<Pool>,
         graph: Graph,
         weights: Vec<Held>,
         options: ExecutorOptions,
@@ -75,6 +78,7 @@ impl CpuExecutor {
         }
         let product = zeroed(widest, 0.0, || "matrix products".to_owned())?;
         Ok(Self {
+            pool,
             graph,
             weights,
             options,
@@ -210,7 +214,7 @@ impl CpuExecutor {
             Op::MatMul { weight, bias, scale, residual, input, output } => {
                 let features = width(*output);
                 let product = &mut self.product[..rows * features];
-                matrix(weights, *weight)?.multiply(&slots[input.0][..rows * width(*input)], product)?;
+                matrix(weights, *weight)?.multiply(&self.pool, &slots[input.0][..rows * width(*input)], product)?;
                 if scale.to_bits() != 1f32.to_bits() {
                     ops::scale(product, *scale);
                 }
@@ -264,7 +268,9 @@ impl CpuExecutor {
                     let mut scores = Vec::new();
                     outputs.chunks_exact_mut(shape.head_dim).enumerate().for_each(|item| one(&mut scores, item));
                 } else {
-                    outputs.par_chunks_exact_mut(shape.head_dim).enumerate().for_each_init(Vec::new, one);
+                    self.pool.for_each_chunk(outputs, shape.head_dim, &|index, output| {
+                        one(&mut Vec::new(), (index, output));
+                    });
                 }
                 slots[output.0] = result;
             }

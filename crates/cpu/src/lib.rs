@@ -19,6 +19,7 @@ mod formats;
 mod matrix;
 mod memory;
 mod ops;
+pub mod pool;
 mod simd;
 
 pub use backend::CpuBackend;

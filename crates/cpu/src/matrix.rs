@@ -6,10 +6,10 @@ use candle_core::quantized::k_quants::{BlockQ2K, BlockQ3K, BlockQ4_0, BlockQ4K, 
 use half::{bf16, f16};
 use nearside_engine::backend::BackendError;
 use nearside_gguf::{ByteSource, DataType, TensorInfo};
-use rayon::prelude::*;
 
 use crate::formats::{Format, Q4_1, Q5_0, Q5_1};
 use crate::memory::{out_of_memory, zeroed};
+use crate::pool::Pool;
 use crate::simd::bytes_mut;
 
 /// How much is read from the file between two reports of progress.
@@ -22,7 +22,7 @@ const TASK_ROWS: usize = 32;
 /// A matrix of `rows` output features by `columns` input features.
 pub(crate) trait Matrix: Send + Sync {
     /// `outputs[r][f] = inputs[r] · self[f]` for the rows that `inputs` holds.
-    fn multiply(&self, inputs: &[f32], outputs: &mut [f32]) -> Result<(), BackendError>;
+    fn multiply(&self, pool: &Pool, inputs: &[f32], outputs: &mut [f32]) -> Result<(), BackendError>;
 
     /// One row as plain numbers.
     fn expand_row(&self, row: usize, values: &mut [f32]);
@@ -106,13 +106,13 @@ impl<F: Format> Blocks<F> {
 }
 
 impl<F: Format> Matrix for Blocks<F> {
-    fn multiply(&self, inputs: &[f32], outputs: &mut [f32]) -> Result<(), BackendError> {
+    fn multiply(&self, pool: &Pool, inputs: &[f32], outputs: &mut [f32]) -> Result<(), BackendError> {
         let length = self.row_blocks();
         let input_rows = inputs.len() / self.columns;
         let mut prepared = zeroed(input_rows * length, F::zero_input(), || "a step's inputs".to_owned())?;
         F::prepare(inputs, &mut prepared);
         if input_rows == 1 {
-            outputs.par_chunks_mut(TASK_ROWS).enumerate().for_each(|(task, outputs)| {
+            pool.for_each_chunk(outputs, TASK_ROWS, &|task, outputs| {
                 for (index, output) in outputs.iter_mut().enumerate() {
                     *output = F::dot(self.row(task * TASK_ROWS + index), &prepared);
                 }
@@ -121,7 +121,7 @@ impl<F: Format> Matrix for Blocks<F> {
         }
         // Feature by feature, so that each task writes one stretch of memory; turned afterwards.
         let mut turned = zeroed(outputs.len(), 0.0, || "a step's products".to_owned())?;
-        turned.par_chunks_mut(TASK_ROWS * input_rows).enumerate().for_each(|(task, turned)| {
+        pool.for_each_chunk(&mut turned, TASK_ROWS * input_rows, &|task, turned| {
             for tile in (0..input_rows).step_by(INPUT_TILE) {
                 for (index, products) in turned.chunks_mut(input_rows).enumerate() {
                     let weights = self.row(task * TASK_ROWS + index);
@@ -130,7 +130,7 @@ impl<F: Format> Matrix for Blocks<F> {
                 }
             }
         });
-        outputs.par_chunks_mut(self.rows).enumerate().for_each(|(row, outputs)| {
+        pool.for_each_chunk(outputs, self.rows, &|row, outputs| {
             for (feature, output) in outputs.iter_mut().enumerate() {
                 *output = turned[feature * input_rows + row];
             }
