@@ -13,12 +13,35 @@
 //! 7. The choice is the first whose running sum of weights exceeds `draw` times the kept sum; the last
 //!    one if rounding lets none.
 //!
+//! A choice from held logits first changes these, as [`adjust`] does: every change in any order, then what is not
+//! allowed becomes negative infinity. The candidates, the rule above and [`log_sum_exp`] all see the changed logits.
+//!
 //! The draw comes from [`draw`], which depends on the seed and on the position of the token being
 //! chosen and on nothing else: neither batch size nor reuse nor another conversation changes it.
 
 use std::cmp::Ordering;
 
-use crate::backend::{Candidate, MAX_CANDIDATES, SampleRule, TokenId};
+use crate::backend::{Candidate, LogitChange, MAX_CANDIDATES, SampleRule, TokenId};
+
+/// Changes logits as a held choice asks: a token's logit is divided by the divisor if it is positive and multiplied
+/// with it otherwise, and then gains the bias; a token without its bit, or beyond the last word, gets negative infinity.
+/// Changes of tokens that do not exist are ignored.
+pub fn adjust(logits: &mut [f32], changes: &[LogitChange], allowed: Option<&[u32]>) {
+    for change in changes {
+        if let Some(logit) = logits.get_mut(change.token as usize) {
+            *logit = if *logit > 0.0 { *logit / change.divisor } else { *logit * change.divisor } + change.bias;
+        }
+    }
+    let Some(allowed) = allowed else { return };
+    for (word, logits) in logits.chunks_mut(32).enumerate() {
+        let bits = allowed.get(word).copied().unwrap_or(0);
+        for (bit, logit) in logits.iter_mut().enumerate() {
+            if bits >> bit & 1 == 0 {
+                *logit = f32::NEG_INFINITY;
+            }
+        }
+    }
+}
 
 /// The `count` best logits, best first, ties by lower token.
 pub fn top_candidates(logits: &[f32], count: usize) -> Vec<Candidate> {
@@ -128,6 +151,28 @@ mod tests {
         assert_eq!(top_candidates(&[1.0], 64).len(), 1);
         assert!(top_candidates(&[], 64).is_empty());
         assert_eq!(top_candidates(&[f32::NAN, f32::NAN], 1)[0].token, 0);
+    }
+
+    #[test]
+    fn a_held_choice_sees_the_changed_and_allowed_logits_only() {
+        let mut logits = [2.0, -2.0, 3.0, 1.0, f32::NAN];
+        let change = |token, divisor, bias| LogitChange { token, divisor, bias };
+        adjust(
+            &mut logits,
+            &[change(0, 2.0, 0.5), change(1, 2.0, 0.0), change(3, 1.0, -4.0), change(99, 1.0, 1.0)],
+            None,
+        );
+        let values = |logits: &[f32]| logits.iter().map(|logit| f64::from(*logit).to_string()).collect::<Vec<_>>();
+        assert_eq!(values(&logits), ["1.5", "-4", "3", "-3", "NaN"]);
+        adjust(&mut logits, &[], Some(&[0b1011]));
+        assert_eq!(values(&logits), ["1.5", "-4", "-inf", "-3", "-inf"]);
+        let best = top_candidates(&logits, 64);
+        assert_eq!(reachable(&best, rule(10.0, 0, 1.0, 0.0, 0.0)), [0, 1, 3]);
+        // A vocabulary of more than one word; what has no word is not allowed.
+        let mut logits = [1.0; 70];
+        adjust(&mut logits, &[], Some(&[0, 1 << 3]));
+        let finite: Vec<_> = (0..70).filter(|token| logits[*token].is_finite()).collect();
+        assert_eq!(finite, [35]);
     }
 
     #[test]

@@ -1,0 +1,131 @@
+//! What an answer has become so far, and what its caller is told of it.
+
+use std::collections::VecDeque;
+
+use nearside_text::{StreamDecoder, Tokenizer};
+
+use crate::backend::{BackendError, Choice, TokenId};
+use crate::stops::{Passed, StopTexts};
+use crate::{EngineError, Event, Finish, FinishReason, GenerateOptions, GeneratedToken};
+
+/// The answer on its way from tokens to events.
+pub(super) struct Answer {
+    decoder: StreamDecoder,
+    stops: StopTexts,
+    events: VecDeque<Event>,
+    /// Length of the prompt.
+    prompt: usize,
+    /// Prompt tokens that the session already held.
+    reused: usize,
+    /// Tokens so far.
+    tokens: Vec<TokenId>,
+    /// Positions there are.
+    context: usize,
+    top: usize,
+    most: usize,
+    ignore_end: bool,
+}
+
+impl Answer {
+    /// An answer without tokens yet.
+    pub(super) fn new(options: &GenerateOptions, prompt: usize, reused: usize, context: usize) -> Self {
+        Self {
+            decoder: StreamDecoder::new(),
+            stops: StopTexts::new(options.stop.clone()),
+            events: VecDeque::new(),
+            prompt,
+            reused,
+            tokens: Vec::new(),
+            context,
+            top: options.top_logprobs,
+            most: options.max_tokens,
+            ignore_end: options.ignore_end,
+        }
+    }
+
+    /// The next event that the caller was not told yet.
+    pub(super) fn next_event(&mut self) -> Option<Event> {
+        self.events.pop_front()
+    }
+
+    /// So many tokens of the prompt are in the cache.
+    pub(super) fn read(&mut self, prompt: usize) {
+        self.events.push_back(Event::Prefill { done: prompt - self.reused, total: self.prompt - self.reused });
+    }
+
+    /// Takes the next token. Says whether the answer has ended.
+    pub(super) fn take(&mut self, choice: &Choice, tokenizer: &Tokenizer) -> Result<bool, EngineError> {
+        let id = choice.token;
+        if !self.ignore_end && tokenizer.is_end(id) {
+            self.finish(FinishReason::Stop, tokenizer);
+            return Ok(true);
+        }
+        let chosen = choice
+            .candidates
+            .iter()
+            .find(|candidate| candidate.token == id)
+            .ok_or_else(|| broken("the chosen token is not among the candidates"))?;
+        let margin = match choice.candidates.as_slice() {
+            [best, second, ..] => best.logit - second.logit,
+            _ => f32::INFINITY,
+        };
+        let candidates = choice.candidates.iter().take(self.top);
+        let top = candidates.map(|candidate| (candidate.token, candidate.logit - choice.log_sum_exp)).collect();
+        Ok(self.write(
+            GeneratedToken { id, text: String::new(), log_probability: chosen.logit - choice.log_sum_exp, margin, top },
+            tokenizer,
+        ))
+    }
+
+    /// Gives the token its text and tells the caller. Says whether the answer has ended.
+    fn write(&mut self, mut token: GeneratedToken, tokenizer: &Tokenizer) -> bool {
+        self.tokens.push(token.id);
+        let piece = self.decoder.push(tokenizer, token.id);
+        let stopped = match self.stops.push(&piece) {
+            Passed::Text(text) => {
+                token.text = text;
+                false
+            }
+            Passed::Stopped(text) => {
+                token.text = text;
+                true
+            }
+        };
+        self.events.push_back(Event::Token(token));
+        if stopped {
+            self.finish_with(FinishReason::Stop, String::new());
+        } else if self.tokens.len() >= self.most {
+            self.finish(FinishReason::Length, tokenizer);
+        } else if self.prompt + self.tokens.len() > self.context {
+            self.finish(FinishReason::ContextFull, tokenizer);
+        } else {
+            return false;
+        }
+        true
+    }
+
+    /// Ends the answer.
+    pub(super) fn finish(&mut self, reason: FinishReason, tokenizer: &Tokenizer) {
+        let rest = self.decoder.finish(tokenizer);
+        let (tail, reason) = match self.stops.push(&rest) {
+            Passed::Text(text) => (text + &self.stops.finish(), reason),
+            Passed::Stopped(text) => (text, FinishReason::Stop),
+        };
+        self.finish_with(reason, tail);
+    }
+
+    fn finish_with(&mut self, reason: FinishReason, text_tail: String) {
+        self.events.push_back(Event::Finished(Finish {
+            reason,
+            prompt_tokens: self.prompt,
+            reused_tokens: self.reused,
+            completion_tokens: self.tokens.len(),
+            text_tail,
+        }));
+    }
+}
+
+/// A backend that does not keep to the contract.
+pub(super) fn broken(problem: &str) -> EngineError {
+    EngineError::Backend(BackendError::InvalidStep { problem: problem.to_owned() })
+}
