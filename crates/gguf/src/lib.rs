@@ -1,4 +1,4 @@
-//! Reads GGUF files: bytes become a header, typed metadata and a tensor table, nothing else.
+//! Reads GGUF files: bytes become a header, typed metadata and a tensor table; stored blocks become numbers.
 //!
 //! Model files come from the network, so hostile input is this crate's normal case: every count,
 //! length, offset and product is checked before it is used, no allocation follows a number that the
@@ -22,6 +22,7 @@ use std::collections::HashMap;
 
 mod cursor;
 mod data_type;
+mod dequantize;
 mod error;
 mod metadata;
 mod read;
@@ -29,6 +30,9 @@ mod source;
 mod write;
 
 pub use data_type::DataType;
+pub use dequantize::{
+    DequantizeError, IQ2_XXS_POINTS, IQ4_LEVELS, dequantize, iq2_xxs_point, iq2_xxs_signs, scale_and_minimum,
+};
 pub use error::{GgufError, MetadataError};
 pub use metadata::{Metadata, Value};
 pub use source::{ByteSource, SourceError};
