@@ -1,5 +1,7 @@
 //! Floating-point elements, each a block of its own.
 
+#![expect(clippy::trivially_copy_pass_by_ref, reason = "every format takes its block the same way")]
+
 pub(super) fn f32(stored: &[u8; 4], value: &mut [f32; 1]) {
     value[0] = f32::from_le_bytes(*stored);
 }
