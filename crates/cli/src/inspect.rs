@@ -102,7 +102,8 @@ struct Tensor<'a> {
 /// Runs the command.
 pub(crate) async fn run(arguments: Arguments, common: CommonArguments) -> Result<(), Failure> {
     let (source, gguf) = read_table(&arguments.file)?;
-    let built = architectures::build(&gguf, &source);
+    // The context changes how heads rotate, and nothing that is shown.
+    let built = architectures::build(&gguf, &source, arguments.context.unwrap_or_default());
     let backend = match common.backend {
         Some(_) => Some(BackendReport::from(&choose(common.backend).await?.backend.describe())),
         None => None,

@@ -64,7 +64,7 @@ fn load(
     options: ExecutorOptions,
     progress: &mut LoadProgress<'_>,
 ) -> Result<Box<dyn Executor>, BackendError> {
-    graph.check().map_err(|problem| BackendError::InvalidStep { problem })?;
+    graph.check()?;
     if options.batch == 0 || options.context == 0 {
         return Err(BackendError::InvalidStep { problem: "context and batch must be at least 1".to_owned() });
     }

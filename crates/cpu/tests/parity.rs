@@ -35,3 +35,10 @@ fn smollm2_agrees_with_the_reference() {
         assert_close(&report);
     }
 }
+
+#[test]
+fn gemma_3_agrees_with_the_reference() {
+    if let Some(report) = report("gemma-3-270m-Q4_K_M.gguf", "gemma-3-270m.dev.json") {
+        assert_close(&report);
+    }
+}

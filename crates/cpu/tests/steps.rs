@@ -21,7 +21,7 @@ const GREEDY: SampleRule = SampleRule { temperature: 0.0, top_k: 0, top_p: 1.0, 
 fn load(change: impl FnOnce(&mut Graph)) -> Result<Box<dyn Executor>, BackendError> {
     let bytes = Tiny::default().file();
     let gguf = Gguf::read(&bytes as &dyn ByteSource).expect("a sound file");
-    let (_, mut graph) = architectures::build(&gguf, &bytes).expect("a sound model");
+    let (_, mut graph) = architectures::build(&gguf, &bytes, 64).expect("a sound model");
     change(&mut graph);
     let mut progress = |_, _| ControlFlow::Continue(());
     let file = WeightFile { gguf: &gguf, bytes: &bytes };

@@ -5,7 +5,7 @@ use std::ops::ControlFlow;
 use futures_util::future::LocalBoxFuture;
 use nearside_gguf::{ByteSource, Gguf, SourceError};
 
-use crate::graph::Graph;
+use crate::graph::{Graph, GraphError};
 
 /// A token's number in the vocabulary.
 pub type TokenId = u32;
@@ -294,6 +294,9 @@ pub enum BackendError {
     /// The file could not be read.
     #[error(transparent)]
     Source(#[from] SourceError),
+    /// The graph contradicts itself.
+    #[error(transparent)]
+    Graph(#[from] GraphError),
     /// A tensor that the graph needs is missing or has another shape.
     #[error("tensor `{name}`: {problem}; the file does not hold the architecture it names")]
     Tensor {

@@ -3,6 +3,10 @@
 //! Operations run in order. Each reads and writes activation slots, matrices of `rows` tokens by the
 //! slot's width, in f32. A backend may fuse neighbours as it likes as long as the values agree.
 
+mod check;
+
+pub use check::{GraphError, GraphProblem};
+
 /// Index of an activation slot in [`Graph::slots`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Slot(pub usize);
@@ -184,117 +188,4 @@ pub struct Graph {
     pub logits: Slot,
     /// Width of `logits`.
     pub vocabulary: usize,
-}
-
-impl Graph {
-    /// Finds the first reference or width that does not fit, so that backends need not meet one while
-    /// they run. The message names the operation.
-    pub fn check(&self) -> Result<(), String> {
-        for (index, op) in self.ops.iter().enumerate() {
-            self.check_op(op).map_err(|problem| format!("operation {index}: {problem}"))?;
-        }
-        self.width(self.hidden)?;
-        expect("the logits", self.width(self.logits)?, self.vocabulary)
-    }
-
-    fn check_op(&self, op: &Op) -> Result<(), String> {
-        match op {
-            Op::Embed { table, output, .. } => {
-                let table = self.weight(*table)?;
-                expect("rows of the table", table.rows, self.vocabulary)?;
-                expect("columns of the table", table.columns, self.width(*output)?)
-            }
-            Op::RmsNorm { input, weight, group, output, .. } => {
-                expect("the output", self.width(*output)?, self.width(*input)?)?;
-                expect("the factors", self.vector(*weight)?, *group)?;
-                multiple("the width", self.width(*input)?, *group)
-            }
-            Op::MatMul { weight, bias, residual, input, output, .. } => {
-                let matrix = self.weight(*weight)?;
-                expect("the input", self.width(*input)?, matrix.columns)?;
-                expect("the output", self.width(*output)?, matrix.rows)?;
-                if input == output {
-                    return Err("a product cannot replace its input".to_owned());
-                }
-                if let Some(bias) = bias {
-                    expect("the bias", self.vector(*bias)?, matrix.rows)?;
-                }
-                residual.map_or(Ok(()), |slot| expect("the residual", self.width(slot)?, matrix.rows))
-            }
-            Op::Rope { slot, heads, head_dim, frequencies, .. } => {
-                self.heads("the slot", *slot, *heads, *head_dim)?;
-                if frequencies.len() > head_dim / 2 {
-                    return Err(format!("{} pairs do not fit in a head of {head_dim}", frequencies.len()));
-                }
-                Ok(())
-            }
-            Op::StoreCache { layer, key, value } => {
-                let shape = self.cache(*layer)?;
-                self.heads("the keys", *key, shape.heads, shape.head_dim)?;
-                self.heads("the values", *value, shape.heads, shape.head_dim)
-            }
-            Op::Attention { layer, query, heads, window, output, .. } => {
-                let shape = self.cache(*layer)?;
-                self.heads("the query", *query, *heads, shape.head_dim)?;
-                self.heads("the output", *output, *heads, shape.head_dim)?;
-                multiple("the query heads", *heads, shape.heads)?;
-                if *window == Some(0) {
-                    return Err("a window of 0 sees nothing".to_owned());
-                }
-                Ok(())
-            }
-            Op::Gate { gate, up, output, .. } => {
-                expect("the gated value", self.width(*up)?, self.width(*gate)?)?;
-                expect("the output", self.width(*output)?, self.width(*gate)?)
-            }
-            Op::Add { left, right, output } => {
-                expect("the right side", self.width(*right)?, self.width(*left)?)?;
-                expect("the output", self.width(*output)?, self.width(*left)?)
-            }
-            Op::Columns { input, start, output } => {
-                let (input, output) = (self.width(*input)?, self.width(*output)?);
-                match start.checked_add(output) {
-                    Some(end) if end <= input => Ok(()),
-                    _ => Err(format!("columns {start} and {output} more do not lie within {input}")),
-                }
-            }
-            Op::LastRows { input, output } => expect("the output", self.width(*output)?, self.width(*input)?),
-        }
-    }
-
-    fn width(&self, slot: Slot) -> Result<usize, String> {
-        self.slots.get(slot.0).copied().ok_or_else(|| format!("there is no slot {}", slot.0))
-    }
-
-    fn weight(&self, weight: Weight) -> Result<&WeightSpec, String> {
-        self.weights.get(weight.0).ok_or_else(|| format!("there is no weight {}", weight.0))
-    }
-
-    fn vector(&self, weight: Weight) -> Result<usize, String> {
-        let spec = self.weight(weight)?;
-        expect("rows of a vector", spec.rows, 1)?;
-        Ok(spec.columns)
-    }
-
-    fn cache(&self, layer: usize) -> Result<&CacheShape, String> {
-        self.caches.get(layer).ok_or_else(|| format!("there is no cache {layer}"))
-    }
-
-    fn heads(&self, what: &str, slot: Slot, heads: usize, head_dim: usize) -> Result<(), String> {
-        match heads.checked_mul(head_dim) {
-            Some(width) if width > 0 => expect(what, self.width(slot)?, width),
-            _ => Err(format!("{what}: {heads} heads of {head_dim} have no width")),
-        }
-    }
-}
-
-fn multiple(what: &str, value: usize, of: usize) -> Result<(), String> {
-    if of == 0 || value == 0 || !value.is_multiple_of(of) {
-        return Err(format!("{what}: {value} is not a multiple of {of}"));
-    }
-    Ok(())
-}
-
-fn expect(what: &str, found: usize, expected: usize) -> Result<(), String> {
-    if found == expected { Ok(()) } else { Err(format!("{what}: {found} wide, {expected} expected")) }
 }

@@ -43,14 +43,15 @@ impl Engine {
             }
         }
         let gguf = Gguf::read(bytes)?;
-        let (config, graph) = crate::architectures::build(&gguf, bytes)?;
+        let context = options.context.unwrap_or(DEFAULT_CONTEXT);
+        let (config, graph) = crate::architectures::build(&gguf, bytes, context)?;
         let tokenizer = Tokenizer::from_metadata(&gguf.metadata)?;
         if tokenizer.size() > graph.vocabulary {
             return Err(EngineError::VocabularyMismatch { tokenizer: tokenizer.size(), embeddings: graph.vocabulary });
         }
         let template = ChatTemplate::from_metadata(&gguf.metadata)?;
         let beginning = beginning(&gguf, &tokenizer)?;
-        let context = options.context.unwrap_or(DEFAULT_CONTEXT).min(config.context);
+        let context = context.min(config.context);
         let batch = options.batch.unwrap_or(DEFAULT_BATCH).min(context);
         let file = WeightFile { gguf: &gguf, bytes };
         let executor = backend
@@ -69,7 +70,7 @@ impl Engine {
             context: executor.options().context,
             trained_context: config.context,
             vocabulary: graph.vocabulary,
-            layers: config.layers,
+            layers: config.layers.len(),
             weight_bytes: gguf.tensors.iter().map(|tensor| tensor.size).sum(),
             backend: backend.describe(),
         };

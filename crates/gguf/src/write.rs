@@ -29,7 +29,7 @@ impl Writer {
         self.metadata("general.alignment", Value::Unsigned(u64::from(alignment)))
     }
 
-    /// Adds a key. Integers are written in 32 bits where they fit, else in 64.
+    /// Adds a key. Integers are written in 32 bits where they fit, else in 64; floats in 32, as other engines demand.
     #[must_use]
     #[expect(clippy::needless_pass_by_value, reason = "a value built for the call reads better without a borrow")]
     pub fn metadata(mut self, key: &str, value: Value) -> Self {
@@ -105,8 +105,8 @@ fn push_value(out: &mut Vec<u8>, value: &Value) {
             }
         }
         Value::Float(number) => {
-            out.extend(12u32.to_le_bytes());
-            out.extend(number.to_le_bytes());
+            out.extend(6u32.to_le_bytes());
+            out.extend((*number as f32).to_le_bytes());
         }
         Value::Bool(flag) => {
             out.extend(7u32.to_le_bytes());
@@ -117,12 +117,22 @@ fn push_value(out: &mut Vec<u8>, value: &Value) {
             push_text(out, text);
         }
         Value::UnsignedArray(numbers) => {
-            push_array(out, 10, numbers.len());
-            out.extend(numbers.iter().flat_map(|number| number.to_le_bytes()));
+            if let Ok(numbers) = numbers.iter().map(|number| u32::try_from(*number)).collect::<Result<Vec<_>, _>>() {
+                push_array(out, 4, numbers.len());
+                out.extend(numbers.iter().flat_map(|number| number.to_le_bytes()));
+            } else {
+                push_array(out, 10, numbers.len());
+                out.extend(numbers.iter().flat_map(|number| number.to_le_bytes()));
+            }
         }
         Value::SignedArray(numbers) => {
-            push_array(out, 11, numbers.len());
-            out.extend(numbers.iter().flat_map(|number| number.to_le_bytes()));
+            if let Ok(numbers) = numbers.iter().map(|number| i32::try_from(*number)).collect::<Result<Vec<_>, _>>() {
+                push_array(out, 5, numbers.len());
+                out.extend(numbers.iter().flat_map(|number| number.to_le_bytes()));
+            } else {
+                push_array(out, 11, numbers.len());
+                out.extend(numbers.iter().flat_map(|number| number.to_le_bytes()));
+            }
         }
         Value::FloatArray(numbers) => {
             push_array(out, 6, numbers.len());

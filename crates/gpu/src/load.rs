@@ -25,7 +25,7 @@ pub(crate) async fn load(
     progress: &mut LoadProgress<'_>,
 ) -> Result<GpuExecutor, BackendError> {
     gpu.failure.check()?;
-    graph.check().map_err(|problem| BackendError::InvalidStep { problem })?;
+    graph.check()?;
     let mut allocations = Allocations::default();
     let options = fitting_options(gpu, graph, options)?;
     let weights = Weights::load(gpu, graph, &file, &mut allocations, progress).await?;

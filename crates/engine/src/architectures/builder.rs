@@ -27,6 +27,11 @@ impl<'a> Builder<'a> {
         Slot(self.slots.len() - 1)
     }
 
+    /// Whether the file has that tensor.
+    pub(super) fn holds(&self, name: &str) -> bool {
+        self.gguf.tensor(name).is_some()
+    }
+
     /// A matrix that must be there.
     pub(super) fn matrix(&mut self, name: &str, rows: usize, columns: usize) -> Result<Weight, EngineError> {
         self.matrix_if_present(name, rows, columns)?.ok_or_else(|| missing(name))
@@ -71,7 +76,7 @@ impl<'a> Builder<'a> {
         self.matrix_if_present(name, 1, length)
     }
 
-    /// Notes a tensor that was read while building.
+    /// Notes a tensor, if there is one, that was read while building.
     pub(super) fn mark_read(&mut self, name: &str) {
         self.read.push(name.to_owned());
     }

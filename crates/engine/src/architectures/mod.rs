@@ -1,36 +1,39 @@
 //! From a file to the graph of its architecture.
 
+mod attention;
 mod builder;
-mod dense;
+mod decoder;
+mod feed_forward;
+mod rotation;
+mod style;
 
 use nearside_gguf::{ByteSource, Gguf};
 
+pub(crate) use self::style::{Style, Trait};
 use crate::EngineError;
 use crate::config::DecoderConfig;
-use crate::graph::{Graph, RopePairing};
-
-/// What sets one dense architecture apart from another.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-struct DenseStyle {
-    name: &'static str,
-    pairing: RopePairing,
-}
-
-/// The architectures that [`build`] knows. GGUF files of the llama family store queries and keys
-/// permuted, so that neighbouring elements rotate together.
-const DENSE: &[DenseStyle] = &[
-    DenseStyle { name: "llama", pairing: RopePairing::Adjacent },
-    DenseStyle { name: "qwen2", pairing: RopePairing::Halves },
-];
+use crate::graph::Graph;
 
 /// Reads the sizes and writes the model out as operations, every weight checked against the file's table.
-pub fn build(gguf: &Gguf, bytes: &dyn ByteSource) -> Result<(DecoderConfig, Graph), EngineError> {
+/// Some models rotate otherwise in a long context, so `context` is how many positions there will be, at most
+/// as many as the model was trained for.
+pub fn build(gguf: &Gguf, bytes: &dyn ByteSource, context: usize) -> Result<(DecoderConfig, Graph), EngineError> {
     let name = gguf.metadata.text("general.architecture")?;
-    let Some(style) = DENSE.iter().find(|style| style.name == name) else {
-        let known: Vec<String> = DENSE.iter().map(|style| format!("`{}`", style.name)).collect();
-        return Err(EngineError::UnknownArchitecture { found: name.to_owned(), supported: known.join(" and ") });
+    let Some(style) = style::STYLES.iter().find(|style| style.name == name) else {
+        return Err(EngineError::UnknownArchitecture { found: shown(name), supported: supported() });
     };
-    let config = DecoderConfig::read(&gguf.metadata, name)?;
-    let graph = dense::build(*style, &config, gguf, bytes)?;
+    let config = DecoderConfig::read(&gguf.metadata, *style)?;
+    let graph = decoder::build(*style, &config, gguf, bytes, context.min(config.context))?;
     Ok((config, graph))
+}
+
+/// A hostile name may be of any length.
+fn shown(name: &str) -> String {
+    name.chars().take(64).collect()
+}
+
+fn supported() -> String {
+    let mut names: Vec<String> = style::STYLES.iter().map(|style| format!("`{}`", style.name)).collect();
+    let last = names.pop().unwrap_or_default();
+    format!("{} and {last}", names.join(", "))
 }
