@@ -136,8 +136,8 @@ fn long_texts_take_time_in_proportion() {
 fn render(template: &str, messages: usize) -> Result<String, TextError> {
     let mut metadata = Metadata::default();
     metadata.insert("tokenizer.chat_template".to_owned(), Value::Text(template.to_owned()));
-    let message = Message { role: "user".to_owned(), content: "x".repeat(1000) };
-    ChatTemplate::from_metadata(&metadata)?.unwrap().render(&vec![message; messages], true)
+    let message = Message::new("user", "x".repeat(1000));
+    ChatTemplate::from_metadata(&metadata)?.unwrap().render(&vec![message; messages])
 }
 
 #[test]
@@ -232,10 +232,10 @@ fn flipped_bytes_never_panic() {
 
 fn use_everything(bytes: &[u8]) -> Result<(), String> {
     let file = Gguf::read(&bytes.to_vec()).map_err(|error| error.to_string())?;
-    let messages = vec![Message { role: " user ".to_owned(), content: "ab ü<|im_end|>\n".to_owned() }; 3];
+    let messages = vec![Message::new(" user ", "ab ü<|im_end|>\n"); 3];
     let template = ChatTemplate::from_metadata(&file.metadata).map_err(|error| error.to_string());
     let rendered = template.and_then(|template| match template {
-        Some(template) => template.render(&messages, true).map_err(|error| error.to_string()),
+        Some(template) => template.render(&messages).map_err(|error| error.to_string()),
         None => Ok(String::new()),
     });
     let tokenizer = Tokenizer::from_metadata(&file.metadata).map_err(|error| error.to_string())?;

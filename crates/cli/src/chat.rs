@@ -61,7 +61,7 @@ struct Answer<'a> {
 pub(crate) async fn run(arguments: Arguments, common: CommonArguments, interrupt: &Interrupt) -> Result<(), Failure> {
     let mut opened = open(&arguments.model, common, interrupt).await?;
     let sampling = arguments.sampling.sampling();
-    let system = arguments.system.map(|content| Message { role: "system".to_owned(), content });
+    let system = arguments.system.map(|content| Message::new("system", content));
     let mut history: Vec<Message> = system.iter().cloned().collect();
     let mut session = opened.engine.create_session()?;
     let prompts = std::io::stdin().is_terminal();
@@ -79,7 +79,7 @@ pub(crate) async fn run(arguments: Arguments, common: CommonArguments, interrupt
                 eprintln!("unknown command `{command}`; there are /reset and /quit");
                 continue;
             }
-            question => history.push(Message { role: "user".to_owned(), content: question.to_owned() }),
+            question => history.push(Message::new("user", question)),
         }
         match answer(&mut opened, &mut session, &history, sampling, arguments.max_tokens, common.json, interrupt).await
         {
@@ -87,7 +87,7 @@ pub(crate) async fn run(arguments: Arguments, common: CommonArguments, interrupt
                 if outcome.ending == Ending::ContextFull {
                     eprintln!("(the context is full: /reset starts over)");
                 }
-                history.push(Message { role: "assistant".to_owned(), content: outcome.text });
+                history.push(Message::new("assistant", outcome.text));
             }
             // The conversation goes on without the question that could not be answered.
             Err(Failure::Engine(error)) => {

@@ -84,8 +84,8 @@ pub(crate) async fn run(arguments: Arguments, common: CommonArguments, interrupt
     let mut opened = open(&arguments.model, common, interrupt).await?;
     let engine = &mut opened.engine;
     let prompt_ids = if arguments.chat {
-        let system = arguments.system.map(|content| Message { role: "system".to_owned(), content });
-        let user = Message { role: "user".to_owned(), content: prompt };
+        let system = arguments.system.map(|content| Message::new("system", content));
+        let user = Message::new("user", prompt);
         engine.chat_tokens(&system.into_iter().chain([user]).collect::<Vec<_>>())?
     } else {
         engine.tokenizer().encode(&prompt, SpecialTokens { add: true, parse: false }).map_err(EngineError::from)?

@@ -14,7 +14,7 @@
 //! async fn answer(bytes: &dyn ByteSource, backend: &dyn Backend, question: &str) -> Result<String, EngineError> {
 //!     let mut progress = |_, _| ControlFlow::Continue(());
 //!     let mut engine = Engine::load(bytes, backend, EngineOptions::default(), &mut progress).await?;
-//!     let message = nearside_text::Message { role: "user".into(), content: question.into() };
+//!     let message = nearside_text::Message::new("user", question);
 //!     let prompt = engine.chat_tokens(&[message])?;
 //!     let mut session = engine.create_session()?;
 //!     let mut answer = String::new();

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use nearside_gguf::{ByteSource, DataType, Gguf};
-use nearside_text::{ChatTemplate, Message, SpecialTokens, Tokenizer};
+use nearside_text::{ChatTemplate, Conversation, Message, SpecialTokens, Tokenizer};
 
 use crate::backend::{
     Backend, Counters, ExecutorOptions, LoadProgress, MAX_CHOICES, Step, StepInput, TokenId, Want, WeightFile,
@@ -96,10 +96,11 @@ impl Engine {
 
     /// A conversation as the model was trained to read it, up to where its answer begins. A file
     /// without a template gets one line per message, `role: content`.
-    pub fn chat_tokens(&self, messages: &[Message]) -> Result<Vec<TokenId>, EngineError> {
+    pub fn chat_tokens<'a>(&self, conversation: impl Into<Conversation<'a>>) -> Result<Vec<TokenId>, EngineError> {
+        let conversation = conversation.into();
         let text = match &self.template {
-            Some(template) => template.render(messages, true)?,
-            None => plain_layout(messages),
+            Some(template) => template.render(conversation)?,
+            None => plain_layout(conversation.messages),
         };
         let special = SpecialTokens { add: false, parse: true };
         let mut tokens = self.tokenizer.encode(&text, special)?;

@@ -24,11 +24,14 @@
 //! ```
 
 mod byte_level;
+mod clock;
 mod error;
 mod guard;
 mod marks;
 mod merge;
+mod message;
 mod python;
+pub mod reply;
 mod sentence_piece;
 mod split;
 mod stream;
@@ -37,6 +40,7 @@ mod tokenizer;
 mod vocabulary;
 
 pub use error::TextError;
+pub use message::{Conversation, Message, ToolCall};
 pub use stream::StreamDecoder;
-pub use template::{ChatTemplate, Message};
+pub use template::ChatTemplate;
 pub use tokenizer::{SpecialTokens, Tokenizer};

@@ -7,6 +7,8 @@ use crate::Tokenizer;
 #[derive(Debug, Clone, Default)]
 pub struct StreamDecoder {
     pending: Vec<u8>,
+    /// Tokens that are marks of the conversation but are given out as text all the same.
+    shown: Vec<u32>,
 }
 
 impl StreamDecoder {
@@ -15,10 +17,21 @@ impl StreamDecoder {
         Self::default()
     }
 
+    /// Nothing pending; these marks of the conversation become text where the vocabulary has a token for them, such
+    /// as those that open a tool call.
+    pub fn showing(tokenizer: &Tokenizer, marks: &[&str]) -> Self {
+        let shown = marks.iter().filter_map(|mark| tokenizer.id(mark)).collect();
+        Self { pending: Vec::new(), shown }
+    }
+
     /// Takes the next token; the characters that it completes, which may be none. Bytes that can never become
     /// a character are replaced.
     pub fn push(&mut self, tokenizer: &Tokenizer, id: u32) -> String {
-        self.pending.extend(tokenizer.bytes(id));
+        if self.shown.contains(&id) {
+            self.pending.extend(tokenizer.text(id));
+        } else {
+            self.pending.extend(tokenizer.bytes(id));
+        }
         let mut text = String::new();
         let mut from = 0;
         for chunk in self.pending.utf8_chunks() {

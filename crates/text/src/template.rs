@@ -7,9 +7,8 @@ use minijinja::syntax::SyntaxConfig;
 use minijinja::value::Serde;
 use minijinja::{Environment, ErrorKind, Value, context};
 use nearside_gguf::Metadata;
-use serde::{Deserialize, Serialize};
 
-use crate::{TextError, guard, python};
+use crate::{Conversation, TextError, clock, guard, python};
 
 /// The longest published template has a tenth of this.
 const SOURCE_LIMIT: usize = 128 << 10;
@@ -21,15 +20,6 @@ const FUEL_PER_MESSAGE: u64 = 5_000;
 /// Macros that call themselves stop here, before a small stack would.
 const RECURSION_LIMIT: usize = 64;
 const NAME: &str = "chat";
-
-/// One turn of a conversation.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Message {
-    /// Who speaks: `system`, `user` or `assistant`.
-    pub role: String,
-    /// What they say.
-    pub content: String,
-}
 
 /// The model's own layout of a conversation, a Jinja program that came with the file and is not trusted: it has
 /// a bounded number of steps, a bounded output, and nothing to reach but the messages.
@@ -59,10 +49,14 @@ impl ChatTemplate {
         Ok(Some(Self { environment, begin: token(metadata, "bos")?, end: token(metadata, "eos")? }))
     }
 
-    /// The text of a conversation; with `add_generation_prompt` it ends where the model's next turn begins.
-    pub fn render(&self, messages: &[Message], add_generation_prompt: bool) -> Result<String, TextError> {
+    /// The text of a conversation.
+    pub fn render<'a>(&self, conversation: impl Into<Conversation<'a>>) -> Result<String, TextError> {
+        let conversation = conversation.into();
         let mut environment = self.environment.clone();
-        environment.set_fuel(Some(FUEL + FUEL_PER_MESSAGE * messages.len() as u64));
+        environment.set_fuel(Some(fuel(&conversation)));
+        if let Some(now) = conversation.now {
+            environment.add_function("strftime_now", move |format: &str| clock::format(now, format));
+        }
         let printed = AtomicUsize::new(0);
         // Text that a macro or a block prints is held in memory first, where the output's bound does not see it.
         environment.set_formatter(move |out, state, value| {
@@ -74,11 +68,32 @@ impl ChatTemplate {
         });
         let template = environment.get_template(NAME).map_err(|error| failure(&error))?;
         let mut output = Bounded(Vec::new());
-        let messages = Value::from(Serde(messages));
-        let context = context! { messages, add_generation_prompt, bos_token => self.begin.as_str(), eos_token => self.end.as_str() };
+        let context = self.context(&conversation);
         template.render_captured_to(context, &mut output).map_err(|error| failure(&error))?;
         String::from_utf8(output.0).map_err(|error| TextError::Template { reason: error.to_string() })
     }
+
+    /// What the template sees.
+    fn context(&self, conversation: &Conversation<'_>) -> Value {
+        let tools = (!conversation.tools.is_empty()).then(|| Value::from(Serde(conversation.tools)));
+        let own = context! {
+            messages => Value::from(Serde(conversation.messages)),
+            tools => tools,
+            documents => Value::from(()),
+            add_generation_prompt => conversation.add_generation_prompt,
+            bos_token => self.begin.as_str(),
+            eos_token => self.end.as_str(),
+        };
+        match conversation.variables {
+            Some(variables) => context! { ..own, ..Value::from(Serde(variables)) },
+            None => own,
+        }
+    }
+}
+
+fn fuel(conversation: &Conversation<'_>) -> u64 {
+    let calls: usize = conversation.messages.iter().map(|message| message.tool_calls.len()).sum();
+    FUEL + FUEL_PER_MESSAGE * (conversation.messages.len() + conversation.tools.len() + calls) as u64
 }
 
 /// The text of the token that a metadata key names.

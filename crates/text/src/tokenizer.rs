@@ -162,6 +162,11 @@ impl Tokenizer {
         }
     }
 
+    /// The text by which a token is known, of marks as well.
+    pub(crate) fn text(&self, id: u32) -> &[u8] {
+        if self.vocabulary.contains(id) { self.vocabulary.piece(id) } else { &[] }
+    }
+
     /// How many tokens there are.
     pub fn size(&self) -> usize {
         self.vocabulary.len()

@@ -7,7 +7,7 @@ use nearside_text::{ChatTemplate, Message, SpecialTokens, TextError, Tokenizer};
 
 fn conversation() -> Vec<Message> {
     [("user", "Hi <there>"), ("assistant", "Hello."), ("user", "Why?")]
-        .map(|(role, content)| Message { role: role.to_owned(), content: content.to_owned() })
+        .map(|(role, content)| Message::new(role, content))
         .to_vec()
 }
 
@@ -21,13 +21,13 @@ fn render(template: &str) -> Result<String, TextError> {
     ] {
         metadata.insert(key.to_owned(), value);
     }
-    ChatTemplate::from_metadata(&metadata)?.unwrap().render(&conversation(), true)
+    ChatTemplate::from_metadata(&metadata)?.unwrap().render(&conversation())
 }
 
 /// What a cached model's template makes of the conversation, and its tokens.
 fn model(file: &str) -> Option<(String, Tokenizer, Vec<u32>)> {
     let header = support::header(&support::cache().join("models").join(file))?;
-    let text = ChatTemplate::from_metadata(&header.metadata).unwrap().unwrap().render(&conversation(), true).unwrap();
+    let text = ChatTemplate::from_metadata(&header.metadata).unwrap().unwrap().render(&conversation()).unwrap();
     let tokenizer = Tokenizer::from_metadata(&header.metadata).unwrap();
     let ids = tokenizer.encode(&text, SpecialTokens { add: true, parse: true }).unwrap();
     Some((text, tokenizer, ids))

@@ -51,7 +51,7 @@ impl Asked {
 
     fn messages(&self) -> Vec<Message> {
         let messages = self.request.messages.iter();
-        messages.map(|message| Message { role: message.role.clone(), content: message.text() }).collect()
+        messages.map(|message| Message::new(message.role.clone(), message.text())).collect()
     }
 
     fn facts(&self, prompt_tokens: usize, context: usize) -> RequestFacts {

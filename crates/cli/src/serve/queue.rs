@@ -136,11 +136,8 @@ async fn answer(
     stopping: &AtomicBool,
 ) -> Result<(FinishReason, Usage), WireError> {
     let request = &job.request;
-    let messages: Vec<Message> = request
-        .messages
-        .iter()
-        .map(|message| Message { role: message.role.clone(), content: message.text() })
-        .collect();
+    let messages: Vec<Message> =
+        request.messages.iter().map(|message| Message::new(message.role.clone(), message.text())).collect();
     let prompt = engine.chat_tokens(&messages).map_err(refuse)?;
     let options = options(request, engine.info().context);
     let wants_probabilities = request.logprobs == Some(true);
