@@ -66,7 +66,7 @@ pub(crate) fn format(seconds: i64, format: &str) -> String {
             // The caller's clock tells no zone.
             'Z' | 'z' => {}
             _ => {
-                out.push_str(&rest[at..at + 1]);
+                out.push('%');
                 rest = &rest[at + 1..];
                 continue;
             }

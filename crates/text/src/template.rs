@@ -18,7 +18,7 @@ const OUTPUT_LIMIT: usize = 16 << 20;
 const FUEL: u64 = 200_000;
 const FUEL_PER_MESSAGE: u64 = 5_000;
 /// Macros that call themselves stop here, before a small stack would.
-const RECURSION_LIMIT: usize = 64;
+const RECURSION_LIMIT: usize = 128;
 const NAME: &str = "chat";
 
 /// The model's own layout of a conversation, a Jinja program that came with the file and is not trusted: it has

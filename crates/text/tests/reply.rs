@@ -95,14 +95,14 @@ fn qwen_and_smollm3_write_hermes_calls() {
     assert_eq!(read(&call[..call.len() - 12]), json!([oslo()]));
     assert_eq!(read("<tool_call>{\"name\": \"wea"), json!(["<tool_call>{\"name\": \"wea"]));
     assert_eq!(read("<tool_call>no JSON</tool_call> and on"), json!(["<tool_call>no JSON</tool_call> and on"]));
-    let nested = r#"<tool_call><function=weather>
+    let nested = r"<tool_call><function=weather>
 <parameter=city>
 Oslo
 </parameter>
 <parameter=days>
 3
 </parameter>
-</function></tool_call>"#;
+</function></tool_call>";
     assert_eq!(read(nested), json!([{"calls": "weather", "with": {"city": "Oslo", "days": 3}}]));
 }
 

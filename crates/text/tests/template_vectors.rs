@@ -3,6 +3,7 @@
 mod support;
 
 use std::collections::BTreeMap;
+use std::fmt::Write;
 use std::path::PathBuf;
 
 use nearside_gguf::{Metadata, Value};
@@ -36,12 +37,20 @@ fn read<T: for<'a> Deserialize<'a>>(name: &str) -> T {
 }
 
 fn digest(text: &str) -> String {
-    Sha256::digest(text).iter().take(12).map(|byte| format!("{byte:02x}")).collect()
+    let mut digits = String::new();
+    for byte in &Sha256::digest(text)[..12] {
+        write!(digits, "{byte:02x}").unwrap();
+    }
+    digits
+}
+
+fn is_model(name: &str) -> bool {
+    std::path::Path::new(name).extension() == Some("gguf".as_ref())
 }
 
 /// The template of that name: a model's own, or one of the collection.
 fn source(name: &str) -> Option<String> {
-    if name.ends_with(".gguf") {
+    if is_model(name) {
         let header = support::header(&support::cache().join("models").join(name))?;
         return Some(header.metadata.text("tokenizer.chat_template").unwrap().to_owned());
     }
@@ -66,6 +75,10 @@ fn template(source: &str) -> ChatTemplate {
     ChatTemplate::from_metadata(&metadata).unwrap().unwrap()
 }
 
+/// Marks texts as safe and joins them with others, which the reference then escapes for HTML. No model was trained
+/// on that, so we do not follow it.
+const ESCAPES: &str = "meetkai-functionary-medium-v3.1.jinja";
+
 /// Renders all that is at hand of the names that `wanted` picks, and compares where the reference renders.
 fn compare(wanted: impl Fn(&str) -> bool) {
     let cases: Cases = read("conversations.json");
@@ -88,6 +101,7 @@ fn compare(wanted: impl Fn(&str) -> bool) {
             let rendered = template.render(conversation);
             match expected {
                 Some(expected) if rendered.as_ref().is_ok_and(|text| digest(text) == *expected) => same += 1,
+                Some(_) if name == ESCAPES && case.tools => {}
                 Some(_) => wrong.push((name, case_name, rendered)),
                 // What the reference refuses may be fine here: Python is stricter about some types.
                 None => {}
@@ -95,24 +109,18 @@ fn compare(wanted: impl Fn(&str) -> bool) {
         }
     }
     eprintln!("{templates} templates, {same} texts as the reference's, {} others", wrong.len());
-    if let Some(name) = std::env::var_os("SHOW") {
-        let shown = wrong.iter().filter(|(template, ..)| name == template.as_str());
-        shown.for_each(|(_, case, text)| {
-            eprintln!("=== {case}\n{}", text.clone().unwrap_or_else(|error| error.to_string()))
-        });
-    }
     for (template, case, text) in &wrong {
-        eprintln!("{template}, {case}: {:?}", text.as_ref().err());
+        eprintln!("=== {template}, {case}\n{}", text.clone().unwrap_or_else(|error| error.to_string()));
     }
-    assert!(wrong.is_empty());
+    assert!(wrong.is_empty(), "{} texts are not the reference's", wrong.len());
 }
 
 #[test]
 fn the_models_own_templates() {
-    compare(|name| name.ends_with(".gguf"));
+    compare(is_model);
 }
 
 #[test]
 fn the_collection_of_templates() {
-    compare(|name| name.ends_with(".jinja"));
+    compare(|name| !is_model(name));
 }
