@@ -14,6 +14,7 @@ use crate::executor::{CpuExecutor, Held};
 use crate::matrix;
 use crate::memory::zeroed;
 use crate::pool::Pool;
+use crate::simd::Isa;
 
 /// Runs models on the processor, its work spread over the threads of a [`Pool`].
 #[derive(Debug)]
@@ -41,8 +42,7 @@ impl Default for CpuBackend {
 
 impl Backend for CpuBackend {
     fn describe(&self) -> BackendDescription {
-        let mut features = crate::simd::features();
-        features.push(format!("{} threads", self.pool.threads()));
+        let features = vec![Isa::find().name().to_owned(), format!("{} threads", self.pool.threads())];
         BackendDescription { kind: BackendKind::Cpu, device: std::env::consts::ARCH.to_owned(), features }
     }
 
@@ -96,8 +96,10 @@ fn load(
         progress(done, total)
     };
     let mut weights = Vec::with_capacity(tensors.len());
+    let mut held = 0;
     for ((tensor, spec), vector) in tensors.into_iter().zip(&graph.weights).zip(vectors) {
-        let matrix = matrix::read(tensor, file.bytes, &mut advance)?;
+        let matrix = matrix::read(pool, tensor, file.bytes, &mut advance)?;
+        held += matrix.bytes() as u64;
         weights.push(if vector {
             let mut values = zeroed(spec.columns, 0.0, || format!("tensor `{}`", spec.name))?;
             matrix.expand_row(0, &mut values);
@@ -106,5 +108,5 @@ fn load(
             Held::Matrix(matrix)
         });
     }
-    Ok(Box::new(CpuExecutor::new(Arc::clone(pool), graph.clone(), weights, options, total)?))
+    Ok(Box::new(CpuExecutor::new(Arc::clone(pool), graph.clone(), weights, options, held)?))
 }

@@ -6,6 +6,8 @@
 
 #![expect(unsafe_code, reason = "workers borrow what the caller lends them until it returns")]
 
+use std::marker::PhantomData;
+use std::ops::Range;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicBool, AtomicPtr, AtomicU32, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, TryLockError};
@@ -240,6 +242,67 @@ impl Pool {
     }
 }
 
+impl Pool {
+    /// Calls `work` once with each number below `parts` and one of the rooms, in which no other thread is
+    /// meanwhile. At most as many threads take part as there are rooms, and nothing runs without one.
+    pub fn for_each_part_in<R: Send>(&self, rooms: &mut [R], parts: usize, work: &(dyn Fn(&mut R, usize) + Sync)) {
+        let next = AtomicUsize::new(0);
+        self.for_each_chunk(rooms, 1, &|_, room| {
+            for room in room {
+                loop {
+                    let part = next.fetch_add(1, Ordering::Relaxed);
+                    if part >= parts {
+                        break;
+                    }
+                    work(room, part);
+                }
+            }
+        });
+    }
+
+    /// Calls `work` once with each `length` columns of the matrix `items`, whose rows are `width` long, with
+    /// their number and with a room as in [`Pool::for_each_part_in`].
+    pub fn for_each_columns<T: Send, R: Send>(
+        &self,
+        rooms: &mut [R],
+        (items, width): (&mut [T], usize),
+        length: usize,
+        work: &(dyn Fn(&mut R, usize, ColumnsMut<'_, T>) + Sync),
+    ) {
+        let rows = items.len() / width.max(1);
+        let length = length.max(1);
+        let first = Shareable(items.as_mut_ptr());
+        self.for_each_part_in(rooms, width.div_ceil(length), &|room, part| {
+            let columns = part * length..width.min((part + 1) * length);
+            work(room, part, ColumnsMut { first: first.get(), rows, width, columns, items: PhantomData });
+        });
+    }
+}
+
+/// Some columns of a matrix that is stored row after row.
+pub struct ColumnsMut<'a, T> {
+    first: *mut T,
+    rows: usize,
+    width: usize,
+    columns: Range<usize>,
+    items: PhantomData<&'a mut [T]>,
+}
+
+impl<T> ColumnsMut<'_, T> {
+    /// These columns' part of a row.
+    ///
+    /// # Panics
+    /// If there is no such row.
+    pub fn row(&mut self, row: usize) -> &mut [T] {
+        assert!(row < self.rows, "row {row} of {}", self.rows);
+        // SAFETY: the stretch lies inside the matrix, which `for_each_columns` borrows until all its parts
+        // are done; other parts have other columns, and of these columns this is the only view.
+        unsafe {
+            std::slice::from_raw_parts_mut(self.first.add(row * self.width + self.columns.start), self.columns.len())
+        }
+    }
+}
+
 /// A pointer that other threads may use.
 struct Shareable<T>(*mut T);
 
@@ -304,6 +367,22 @@ mod tests {
             pool.for_each_chunk(&mut values, 1, &|part, values| values[0] = part as u32);
             assert!(values.iter().enumerate().all(|(index, value)| index as u32 == *value));
         }
+    }
+
+    #[test]
+    fn columns_and_rooms_belong_to_one_part_each() {
+        let pool = Pool::new(3);
+        let (rows, width) = (5, 37);
+        let mut values = vec![0u32; rows * width];
+        let mut rooms = [0usize; 3];
+        pool.for_each_columns(&mut rooms, (&mut values, width), 8, &|room, part, mut columns| {
+            *room += 1;
+            for row in 0..rows {
+                columns.row(row).iter_mut().for_each(|value| *value += part as u32 + 1);
+            }
+        });
+        assert_eq!(rooms.iter().sum::<usize>(), 5);
+        assert!(values.iter().enumerate().all(|(index, value)| (index % width / 8 + 1) as u32 == *value));
     }
 
     #[test]

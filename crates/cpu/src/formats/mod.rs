@@ -1,45 +1,73 @@
-//! How weights of each storage format are multiplied.
+//! How each storage format of a file becomes one of the layouts that the kernels read.
 
-mod candle;
-mod float;
-mod nibble;
-#[cfg(test)]
-mod tests;
+mod k_quants;
+mod lattice;
+mod small_blocks;
 
 use nearside_gguf::DataType;
 
-use crate::simd::PlainBlock;
+use crate::simd::{Isa, LayoutName, Unit};
 
-/// A block of consecutive weights as the file stores it.
-pub(crate) trait Format: PlainBlock {
-    /// The storage format.
-    const DATA_TYPE: DataType;
-    /// What inputs are turned into once, before they meet many rows of weights.
-    type Input: Send + Sync + Clone;
-
-    /// A block of zeros.
-    fn zero() -> Self;
-
-    /// What [`Format::prepare`] fills, one for each block.
-    fn zero_input() -> Self::Input;
-
-    /// Turns inputs, whole blocks of them, into the form that [`Format::dot`] takes.
-    fn prepare(values: &[f32], inputs: &mut [Self::Input]);
-
-    /// The scalar product of one row of weights with one row of inputs.
-    fn dot(weights: &[Self], inputs: &[Self::Input]) -> f32;
-
-    /// The same for several rows of inputs, one after the other.
-    fn dot_rows(weights: &[Self], inputs: &[Self::Input], products: &mut [f32]) {
-        for (inputs, product) in inputs.chunks_exact(weights.len()).zip(products) {
-            *product = Self::dot(weights, inputs);
-        }
-    }
-
-    /// The weights as plain numbers.
-    fn expand(weights: &[Self], values: &mut [f32]);
+/// A storage format with 32 or more weights to a block.
+pub(crate) struct Format {
+    /// What it becomes.
+    pub(crate) layout: LayoutName,
+    /// What is taken from each level.
+    pub(crate) offset: i32,
+    /// The levels that indices stand for, if the layout has a table.
+    pub(crate) table: [u8; 16],
+    /// Turns one block of the file into units of 32 weights.
+    pub(crate) unpack: fn(&[u8], &mut [Unit]),
 }
 
-#[cfg(any(test, not(all(target_arch = "wasm32", target_feature = "simd128"))))]
-pub(crate) use nibble::steps;
-pub(crate) use nibble::{Input, Nibbles, Q4_1, Q5_0, Q5_1};
+impl Format {
+    /// How a format is laid out for an instruction set; none for those that are numbers already.
+    pub(crate) fn of(data_type: DataType, isa: Isa) -> Option<Self> {
+        use LayoutName as To;
+        let bias = isa.byte_bias();
+        let plain = |layout, offset, unpack| Some(Self { layout, offset, table: [0; 16], unpack });
+        let table = |levels: [i8; 16], unpack| {
+            let table = levels.map(|level| (level as u8).wrapping_add(bias));
+            Some(Self { layout: To::FourTable, offset: i32::from(bias), table, unpack })
+        };
+        match data_type {
+            DataType::F32 | DataType::F16 | DataType::Bf16 => None,
+            DataType::Q4_0 => plain(To::Four, 8, small_blocks::q4_0),
+            DataType::Q4_1 => plain(To::FourMinimum, 0, small_blocks::q4_1),
+            DataType::Q5_0 => plain(To::Five, 16, small_blocks::q5_0),
+            DataType::Q5_1 => plain(To::FiveMinimum, 0, small_blocks::q5_1),
+            DataType::Q8_0 if bias == 0 => plain(To::Eight, 0, small_blocks::q8_0::<0>),
+            DataType::Q8_0 => plain(To::Eight, 128, small_blocks::q8_0::<128>),
+            DataType::Q2K => plain(To::FourMinimumHalves, 0, k_quants::q2_k),
+            DataType::Q3K => plain(To::FourHalves, 4, k_quants::q3_k),
+            DataType::Q4K => plain(To::FourMinimum, 0, k_quants::q4_k),
+            DataType::Q5K => plain(To::FiveMinimum, 0, k_quants::q5_k),
+            DataType::Q6K => plain(To::SixHalves, 32, k_quants::q6_k),
+            DataType::Iq4Nl => table(lattice::NON_LINEAR, lattice::iq4_nl),
+            DataType::Iq4Xs => table(lattice::NON_LINEAR, lattice::iq4_xs),
+            DataType::Iq2Xxs => table(lattice::IQ2_LEVELS, lattice::iq2_xxs),
+        }
+    }
+}
+
+/// Four bits of each byte of two words that follow each other in the file.
+const NIBBLES: u32 = 0x0f0f_0f0f;
+
+fn word(bytes: &[u8], index: usize) -> u32 {
+    let start = index * 4;
+    u32::from_le_bytes([bytes[start], bytes[start + 1], bytes[start + 2], bytes[start + 3]])
+}
+
+fn half(bytes: &[u8], start: usize) -> half::f16 {
+    half::f16::from_le_bytes([bytes[start], bytes[start + 1]])
+}
+
+/// A product as a half float; one that is too large becomes the largest, so that nothing is infinite.
+fn narrow(value: f32) -> half::f16 {
+    half::f16::from_f32(value.clamp(-65504.0, 65504.0))
+}
+
+/// Four bits, lowest first, as the lowest bit of four bytes.
+fn spread(bits: u32) -> u32 {
+    (bits & 15).wrapping_mul(0x0020_4081) & 0x0101_0101
+}

@@ -1,68 +1,175 @@
-//! WebAssembly with 128-bit vectors.
+//! WebAssembly with 128-bit vectors, with and without the relaxed dot product of bytes.
 
-use std::arch::wasm32::{
-    f32x4_add, f32x4_convert_i32x4, f32x4_extract_lane, f32x4_mul, f32x4_splat, i8x16_eq, i16x8_extend_high_i8x16,
-    i16x8_extend_low_i8x16, i32x4_add, i32x4_dot_i16x8, u8x16, u8x16_shr, u8x16_splat, u8x16_swizzle, u32x4_splat,
-    v128, v128_and, v128_load, v128_or,
-};
+use std::arch::wasm32::*;
 
-use crate::formats::{Input, Nibbles};
+use super::lanes::{Lanes, instructions};
 
-#[expect(clippy::cast_ptr_alignment, reason = "`v128_load` takes any alignment")]
-pub(super) fn dot_nibbles<F: Nibbles, const N: usize>(weights: &[F], inputs: [&[Input]; N]) -> [f32; N] {
-    let mut sums = [f32x4_splat(0.0); N];
-    let mut minimums = [0.0; N];
-    let inputs = inputs.map(|inputs| &inputs[..weights.len()]);
-    for (index, block) in weights.iter().enumerate() {
-        // SAFETY: reads the 16 bytes of `low`; alignment is not needed.
-        let low = unsafe { v128_load(block.low().as_ptr().cast::<v128>()) };
-        let mut left = v128_and(low, u8x16_splat(15));
-        let mut right = u8x16_shr(low, 4);
-        if F::FIVE_BITS {
-            let high = u32x4_splat(block.high());
-            left = v128_or(left, fifth_bits(high, 0));
-            right = v128_or(right, fifth_bits(high, 2));
+/// Four rows.
+#[derive(Clone, Copy)]
+pub(super) struct Simd128;
+
+/// Two sums for each row, two rows in each vector.
+#[derive(Clone, Copy)]
+pub(super) struct PairSums(v128, v128);
+
+/// What both have in common.
+macro_rules! vectors_of_four {
+    () => {
+        const COUNT: usize = 4;
+        // The exponents of half and single precision differ by 112.
+        const HALF_UNIT: f32 = f32::from_bits((112 + 127) << 23);
+        type Int = v128;
+        type Float = v128;
+
+        instructions! {
+            fn load(from: *const u8) -> v128 => v128_load(from.cast());
+            fn store(bytes: v128, to: *mut u8) => v128_store(to.cast(), bytes);
+            fn inputs(from: *const i8) -> v128 => v128_load32_splat(from.cast());
+            fn table(from: *const u8) -> v128 => v128_load(from.cast());
+            fn floats(from: *const f32) -> v128 => v128_load(from.cast());
+            fn store_floats(values: v128, to: *mut f32) => v128_store(to.cast(), values);
+            fn halves(from: *const u8) -> v128 => {
+                // Sign and exponent end up in their places, the sign also in three places of the exponent.
+                let wide = i32x4_shl(i32x4_load_extend_i16x4(from.cast()), 13);
+                v128_and(wide, u32x4_splat(0x8fff_ffff))
+            };
+            fn upper_halves(from: *const u8) -> v128 => u32x4_shl(u32x4_load_extend_u16x4(from.cast()), 16);
         }
-        let (scale, minimum) = (block.scale(), block.minimum());
-        for row in 0..N {
-            let input = &inputs[row][index];
-            let values = input.steps.as_ptr().cast::<v128>();
-            // SAFETY: reads the first 16 of the 32 bytes of `steps`; alignment is not needed.
-            let first = unsafe { v128_load(values) };
-            // SAFETY: reads the last 16 of them.
-            let second = unsafe { v128_load(values.add(1)) };
-            let products = i32x4_add(dot_16(left, first), dot_16(right, second));
-            let scaled = f32x4_mul(f32x4_convert_i32x4(products), f32x4_splat(scale * input.scale));
-            sums[row] = f32x4_add(sums[row], scaled);
-            minimums[row] += minimum * input.sum;
+
+        #[inline(always)]
+        unsafe fn look_up(table: v128, indices: v128) -> v128 {
+            u8x16_swizzle(table, indices)
         }
+
+        #[inline(always)]
+        unsafe fn right<const BITS: i32>(value: v128) -> v128 {
+            u32x4_shr(value, BITS as u32)
+        }
+
+        #[inline(always)]
+        unsafe fn left<const BITS: i32>(value: v128) -> v128 {
+            u32x4_shl(value, BITS as u32)
+        }
+
+        #[inline(always)]
+        unsafe fn and(value: v128, mask: i32) -> v128 {
+            v128_and(value, i32x4_splat(mask))
+        }
+
+        #[inline(always)]
+        unsafe fn or(one: v128, other: v128) -> v128 {
+            v128_or(one, other)
+        }
+
+        #[inline(always)]
+        unsafe fn splat(value: f32) -> v128 {
+            f32x4_splat(value)
+        }
+
+        #[inline(always)]
+        unsafe fn multiply(one: v128, other: v128) -> v128 {
+            f32x4_mul(one, other)
+        }
+
+        #[inline(always)]
+        unsafe fn add(one: v128, other: v128) -> v128 {
+            f32x4_add(one, other)
+        }
+    };
+}
+
+impl Lanes for Simd128 {
+    vectors_of_four!();
+    type Sums = PairSums;
+
+    #[inline(always)]
+    unsafe fn start(value: i32) -> PairSums {
+        let start = i32x4_replace_lane::<2>(i32x4_replace_lane::<0>(i32x4_splat(0), value), value);
+        PairSums(start, start)
     }
-    let mut products = minimums;
-    for (product, sums) in products.iter_mut().zip(sums) {
-        *product += total(sums);
+
+    #[inline(always)]
+    unsafe fn dot(_byte: bool, sums: PairSums, levels: v128, inputs: v128) -> PairSums {
+        let inputs = i16x8_extend_low_i8x16(inputs);
+        PairSums(
+            i32x4_add(sums.0, i32x4_dot_i16x8(i16x8_extend_low_i8x16(levels), inputs)),
+            i32x4_add(sums.1, i32x4_dot_i16x8(i16x8_extend_high_i8x16(levels), inputs)),
+        )
     }
-    products
+
+    #[inline(always)]
+    unsafe fn finish(sums: PairSums) -> v128 {
+        let even = i32x4_shuffle::<0, 2, 4, 6>(sums.0, sums.1);
+        f32x4_convert_i32x4(i32x4_add(even, i32x4_shuffle::<1, 3, 5, 7>(sums.0, sums.1)))
+    }
 }
 
-fn total(sums: v128) -> f32 {
-    f32x4_extract_lane::<0>(sums)
-        + f32x4_extract_lane::<1>(sums)
-        + f32x4_extract_lane::<2>(sums)
-        + f32x4_extract_lane::<3>(sums)
+/// Four rows and the relaxed dot product. Of its operands only the second's bytes above 127 are left to the
+/// engine: `Isa::find` has looked how it takes them.
+#[cfg(target_feature = "relaxed-simd")]
+#[derive(Clone, Copy)]
+pub(super) struct Relaxed;
+
+#[cfg(target_feature = "relaxed-simd")]
+impl Lanes for Relaxed {
+    vectors_of_four!();
+    type Sums = v128;
+
+    #[inline(always)]
+    unsafe fn start(value: i32) -> v128 {
+        i32x4_splat(value)
+    }
+
+    #[inline(always)]
+    unsafe fn dot(_byte: bool, sums: v128, levels: v128, inputs: v128) -> v128 {
+        i32x4_relaxed_dot_i8x16_i7x16_add(inputs, levels, sums)
+    }
+
+    #[inline(always)]
+    unsafe fn finish(sums: v128) -> v128 {
+        f32x4_convert_i32x4(sums)
+    }
 }
 
-fn dot_16(left: v128, right: v128) -> v128 {
-    i32x4_add(
-        i32x4_dot_i16x8(i16x8_extend_low_i8x16(left), i16x8_extend_low_i8x16(right)),
-        i32x4_dot_i16x8(i16x8_extend_high_i8x16(left), i16x8_extend_high_i8x16(right)),
-    )
+/// How the relaxed dot product takes bytes above 127 in its second operand.
+#[cfg(target_feature = "relaxed-simd")]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum HighBytes {
+    /// As numbers from 128 to 255, with sums of two products that 16 bits need not hold.
+    Unsigned,
+    /// As negative numbers.
+    Signed,
+    /// In some other way.
+    Narrow,
 }
 
-/// 16 in each byte whose bit is set, for the 16 bits from byte `first` on.
-fn fifth_bits(bits: v128, first: u8) -> v128 {
-    let (one, two) = (first, first + 1);
-    let spread = u8x16(one, one, one, one, one, one, one, one, two, two, two, two, two, two, two, two);
-    let own = u8x16(1, 2, 4, 8, 16, 32, 64, 128, 1, 2, 4, 8, 16, 32, 64, 128);
-    let bytes = u8x16_swizzle(bits, spread);
-    v128_and(i8x16_eq(v128_and(bytes, own), own), u8x16_splat(16))
+#[cfg(target_feature = "relaxed-simd")]
+pub(super) fn high_bytes() -> HighBytes {
+    // Hidden from the compiler, which might work it out by its own rules.
+    let hide = std::hint::black_box::<i8>;
+    let all = |levels: u8, inputs: i8| {
+        let sums = i32x4_relaxed_dot_i8x16_i7x16_add(
+            i8x16_splat(hide(inputs)),
+            u8x16_splat(hide(levels as i8) as u8),
+            i32x4_splat(0),
+        );
+        [
+            i32x4_extract_lane::<0>(sums),
+            i32x4_extract_lane::<1>(sums),
+            i32x4_extract_lane::<2>(sums),
+            i32x4_extract_lane::<3>(sums),
+        ]
+    };
+    let takes = |value: fn(u8) -> i32| {
+        [(255, 127), (255, -127), (128, 127), (128, -127), (200, 99), (129, -1), (127, -127)]
+            .iter()
+            .all(|(levels, inputs)| all(*levels, *inputs) == [4 * value(*levels) * i32::from(*inputs); 4])
+    };
+    if takes(i32::from) {
+        HighBytes::Unsigned
+    } else if takes(|byte| i32::from(byte as i8)) {
+        HighBytes::Signed
+    } else {
+        HighBytes::Narrow
+    }
 }

@@ -1,0 +1,287 @@
+//! Which instruction set runs the kernels, and the kernels compiled for each.
+
+use std::sync::OnceLock;
+
+use super::float_kernels::{self, Number};
+use super::input::{self, Input};
+use super::kernels::{self, Panel, Unpacked};
+use super::layout::{LINE, Layout, PANEL_ROWS, PanelShape};
+use super::plain::Plain;
+
+/// An instruction set that is present; only [`Isa::find`] and [`Isa::all`] make one.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Isa(Set);
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Set {
+    Plain,
+    #[cfg(target_arch = "x86_64")]
+    Avx2,
+    #[cfg(target_arch = "x86_64")]
+    Avx512,
+    #[cfg(all(target_arch = "wasm32", target_feature = "simd128"))]
+    Simd128,
+    /// With what has to be added to a signed byte.
+    #[cfg(all(target_arch = "wasm32", target_feature = "relaxed-simd"))]
+    Relaxed(super::simd128::HighBytes),
+}
+
+/// Where a matrix's panels are and how they are to be read.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Panels<'a> {
+    /// Panel after panel.
+    pub(crate) bytes: &'a [u8],
+    pub(crate) shape: PanelShape,
+    /// What is taken from each level.
+    pub(crate) offset: i32,
+    /// The levels that indices stand for.
+    pub(crate) table: &'a [u8; 16],
+}
+
+/// Room for one panel, taken apart.
+#[derive(Debug, Default)]
+pub(crate) struct Scratch {
+    pub(crate) heads: Vec<f32>,
+    pub(crate) levels: Vec<super::Line>,
+}
+
+impl Scratch {
+    /// How many heads and lines of levels a panel of so many blocks needs.
+    pub(crate) fn needs(blocks: usize) -> (usize, usize) {
+        (blocks * 4 * PANEL_ROWS, blocks * 8 * PANEL_ROWS * 4 / LINE)
+    }
+}
+
+/// Expands to a match over the instruction sets, with `$run` called for each compiled kernel.
+macro_rules! dispatch {
+    ($isa:expr, $byte:expr, $name:ident $(::<$($generic:ty),*>)? ($($argument:expr),*)) => {
+        // SAFETY: an `Isa` is only made where the instructions are present; the callers check the lengths.
+        unsafe {
+            match $isa.0 {
+                Set::Plain => plain::$name$(::<$($generic),*>)?($($argument),*),
+                #[cfg(target_arch = "x86_64")]
+                Set::Avx2 => avx2::$name$(::<$($generic),*>)?($($argument),*),
+                #[cfg(target_arch = "x86_64")]
+                Set::Avx512 => avx512::$name$(::<$($generic),*>)?($($argument),*),
+                #[cfg(all(target_arch = "wasm32", target_feature = "simd128"))]
+                Set::Simd128 => simd128::$name$(::<$($generic),*>)?($($argument),*),
+                #[cfg(all(target_arch = "wasm32", target_feature = "relaxed-simd"))]
+                Set::Relaxed(super::simd128::HighBytes::Narrow) if $byte => {
+                    simd128::$name$(::<$($generic),*>)?($($argument),*)
+                }
+                #[cfg(all(target_arch = "wasm32", target_feature = "relaxed-simd"))]
+                Set::Relaxed(_) => relaxed::$name$(::<$($generic),*>)?($($argument),*),
+            }
+        }
+    };
+}
+
+/// The kernels compiled for one instruction set. A tile is so many vectors of rows by so many rows of inputs,
+/// as many sums as there are registers for.
+macro_rules! compiled {
+    ($name:ident, $lanes:ty, $parts:literal x $rows:literal $(, $feature:literal)?) => {
+        mod $name {
+            use super::{Input, Layout, Number, PANEL_ROWS, Panel, Unpacked, float_kernels, input, kernels};
+
+            $(#[target_feature(enable = $feature)])?
+            pub(super) unsafe fn matvec<L: Layout>(panel: Panel, inputs: *const Input, products: *mut f32) {
+                // SAFETY: the caller promises what the kernel asks for.
+                unsafe { kernels::matvec::<$lanes, L>(panel, inputs, products) }
+            }
+
+            $(#[target_feature(enable = $feature)])?
+            pub(super) unsafe fn unpack<L: Layout>(panel: Panel, unpacked: Unpacked) {
+                // SAFETY: the caller promises what the kernel asks for.
+                unsafe { kernels::unpack::<$lanes, L>(panel, unpacked) }
+            }
+
+            $(#[target_feature(enable = $feature)])?
+            pub(super) unsafe fn tiles<L: Layout>(
+                unpacked: Unpacked,
+                panel: (usize, i32),
+                inputs: *const Input,
+                rows: usize,
+                products: *mut f32,
+            ) {
+                let mut done = 0;
+                while done < rows {
+                    // SAFETY: the caller promises `rows` rows of inputs and of products, and these are some.
+                    unsafe {
+                        let (inputs, products) = (inputs.add(done * panel.0), products.add(done * PANEL_ROWS));
+                        if rows - done >= $rows {
+                            kernels::tile::<$lanes, L, $parts, $rows>(unpacked, panel, inputs, panel.0, products);
+                            done += $rows;
+                        } else {
+                            kernels::tile::<$lanes, L, $parts, 1>(unpacked, panel, inputs, panel.0, products);
+                            done += 1;
+                        }
+                    }
+                }
+            }
+
+            $(#[target_feature(enable = $feature)])?
+            pub(super) unsafe fn float_products<N: Number>(
+                panel: *const u8,
+                columns: usize,
+                inputs: *const f32,
+                rows: usize,
+                products: *mut f32,
+            ) {
+                let mut done = 0;
+                while done < rows {
+                    // SAFETY: the caller promises `rows` rows of inputs and of products, and these are some.
+                    unsafe {
+                        let (inputs, products) = (inputs.add(done * columns), products.add(done * PANEL_ROWS));
+                        if rows - done >= 4 {
+                            float_kernels::products::<$lanes, N, 4>(panel, columns, inputs, products);
+                            done += 4;
+                        } else {
+                            float_kernels::products::<$lanes, N, 1>(panel, columns, inputs, products);
+                            done += 1;
+                        }
+                    }
+                }
+            }
+
+            $(#[target_feature(enable = $feature)])?
+            pub(super) unsafe fn quantize(values: &[f32], inputs: &mut [Input]) {
+                input::quantize(values, inputs);
+            }
+        }
+    };
+}
+
+compiled!(plain, super::Plain, 1 x 4);
+#[cfg(target_arch = "x86_64")]
+compiled!(avx2, crate::simd::avx2::Avx2, 2 x 4, "avx2,fma,f16c");
+#[cfg(target_arch = "x86_64")]
+compiled!(avx512, crate::simd::avx512::Avx512, 1 x 8, "avx512f,avx512bw,avx512vnni");
+#[cfg(all(target_arch = "wasm32", target_feature = "simd128"))]
+compiled!(simd128, crate::simd::simd128::Simd128, 1 x 4);
+#[cfg(all(target_arch = "wasm32", target_feature = "relaxed-simd"))]
+compiled!(relaxed, crate::simd::simd128::Relaxed, 2 x 4);
+
+impl Isa {
+    /// The best one here.
+    pub(crate) fn find() -> Self {
+        static FOUND: OnceLock<Isa> = OnceLock::new();
+        *FOUND.get_or_init(|| Self::all().into_iter().next_back().unwrap_or(Self(Set::Plain)))
+    }
+
+    /// Every one that is here, the best last.
+    pub(crate) fn all() -> Vec<Self> {
+        #[allow(unused_mut, reason = "some platforms have one instruction set")]
+        let mut sets = vec![Self(Set::Plain)];
+        #[cfg(target_arch = "x86_64")]
+        {
+            if is_x86_feature_detected!("avx2") && is_x86_feature_detected!("fma") && is_x86_feature_detected!("f16c") {
+                sets.push(Self(Set::Avx2));
+            }
+            if is_x86_feature_detected!("avx512f")
+                && is_x86_feature_detected!("avx512bw")
+                && is_x86_feature_detected!("avx512vnni")
+            {
+                sets.push(Self(Set::Avx512));
+            }
+        }
+        #[cfg(all(target_arch = "wasm32", target_feature = "simd128"))]
+        sets.push(Self(Set::Simd128));
+        #[cfg(all(target_arch = "wasm32", target_feature = "relaxed-simd"))]
+        sets.push(Self(Set::Relaxed(super::simd128::high_bytes())));
+        sets
+    }
+
+    /// Its name for reports.
+    pub(crate) fn name(self) -> &'static str {
+        match self.0 {
+            Set::Plain => "plain",
+            #[cfg(target_arch = "x86_64")]
+            Set::Avx2 => "avx2",
+            #[cfg(target_arch = "x86_64")]
+            Set::Avx512 => "avx512-vnni",
+            #[cfg(all(target_arch = "wasm32", target_feature = "simd128"))]
+            Set::Simd128 => "simd128",
+            #[cfg(all(target_arch = "wasm32", target_feature = "relaxed-simd"))]
+            Set::Relaxed(super::simd128::HighBytes::Narrow) => "relaxed-simd, narrow",
+            #[cfg(all(target_arch = "wasm32", target_feature = "relaxed-simd"))]
+            Set::Relaxed(_) => "relaxed-simd",
+        }
+    }
+
+    /// What signed bytes are stored with: 128 added to each where the dot product takes one unsigned operand,
+    /// and nothing where it takes two signed ones.
+    pub(crate) fn byte_bias(self) -> u8 {
+        match self.0 {
+            #[cfg(target_arch = "x86_64")]
+            Set::Avx512 => 128,
+            #[cfg(all(target_arch = "wasm32", target_feature = "relaxed-simd"))]
+            Set::Relaxed(super::simd128::HighBytes::Unsigned) => 128,
+            _ => 0,
+        }
+    }
+
+    /// Turns whole blocks of numbers into inputs.
+    pub(crate) fn quantize(self, values: &[f32], inputs: &mut [Input]) {
+        dispatch!(self, false, quantize(values, inputs));
+    }
+
+    /// The products of one row of inputs and the panels from `first` on, as many as there is room for. The
+    /// last of them may be cut short.
+    pub(crate) fn matvec<L: Layout>(self, panels: Panels<'_>, first: usize, inputs: &[Input], products: &mut [f32]) {
+        assert_eq!(inputs.len(), panels.shape.blocks, "inputs of another width");
+        for (index, products) in products.chunks_mut(PANEL_ROWS).enumerate() {
+            let panel = panels.panel(first + index);
+            let mut room = [0.0; PANEL_ROWS];
+            dispatch!(self, L::BYTE, matvec::<L>(panel, inputs.as_ptr(), room.as_mut_ptr()));
+            products.copy_from_slice(&room[..products.len()]);
+        }
+    }
+
+    /// The products of some rows of inputs and one panel: sixteen for each row of inputs, one row's after the
+    /// other's. `scratch` has as much room as it needs.
+    pub(crate) fn matmul<L: Layout>(
+        self,
+        panels: Panels<'_>,
+        index: usize,
+        scratch: &mut Scratch,
+        inputs: &[Input],
+        products: &mut [f32],
+    ) {
+        let blocks = panels.shape.blocks;
+        let (heads, lines) = Scratch::needs(blocks);
+        let rows = products.len() / PANEL_ROWS;
+        assert!(scratch.heads.len() >= heads && scratch.levels.len() >= lines, "a panel does not fit");
+        assert!(inputs.len() == rows * blocks && products.len() == rows * PANEL_ROWS, "inputs of another width");
+        let panel = panels.panel(index);
+        let unpacked = Unpacked { heads: scratch.heads.as_mut_ptr(), levels: scratch.levels.as_mut_ptr().cast::<u8>() };
+        dispatch!(self, L::BYTE, unpack::<L>(panel, unpacked));
+        let shape = (blocks, panels.offset);
+        dispatch!(self, L::BYTE, tiles::<L>(unpacked, shape, inputs.as_ptr(), rows, products.as_mut_ptr()));
+    }
+}
+
+impl Isa {
+    /// The products of some rows of inputs and a panel of numbers: sixteen for each row of inputs, one row's
+    /// after the other's.
+    pub(crate) fn float_products<N: Number>(self, panel: &[u8], columns: usize, inputs: &[f32], products: &mut [f32]) {
+        let rows = products.len() / PANEL_ROWS;
+        assert!(panel.len() >= columns * PANEL_ROWS * N::BYTES, "a panel of another width");
+        assert!(inputs.len() == rows * columns && products.len() == rows * PANEL_ROWS, "inputs of another width");
+        let (panel, inputs, products) = (panel.as_ptr(), inputs.as_ptr(), products.as_mut_ptr());
+        dispatch!(self, false, float_products::<N>(panel, columns, inputs, rows, products));
+    }
+}
+
+impl Panels<'_> {
+    fn panel(&self, index: usize) -> Panel {
+        let bytes = self.shape.bytes();
+        let (heads, levels) = self.bytes[index * bytes..(index + 1) * bytes].split_at(self.shape.levels());
+        Panel {
+            heads: heads.as_ptr(),
+            levels: levels.as_ptr(),
+            blocks: self.shape.blocks,
+            offset: self.offset,
+            table: self.table.as_ptr(),
+        }
+    }
+}
