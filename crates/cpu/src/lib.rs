@@ -1,8 +1,10 @@
-//! The CPU backend, on candle-core's quantized blocks.
+//! The CPU backend.
 //!
-//! Weights stay in the format of their file and are read straight into it. Activations are f32 between
-//! operations and, for quantized weights, 8-bit integers inside a product; sums are taken in f32. Keys
-//! and values are kept in f32 and take memory only as a conversation grows.
+//! Weights are laid out while they are read, in panels of sixteen rows whose levels lie in the lanes of
+//! vectors; a few layouts serve all formats, and close to the size that the file stores. Activations are f32
+//! between operations and, for quantized weights, 8-bit integers with a scale for every 32 inside a product;
+//! sums over these are taken in f32. Every instruction set gives the same bits, and so does every number of
+//! threads. Keys and values take memory only as a conversation grows.
 //!
 //! ```
 //! use nearside_cpu::CpuBackend;

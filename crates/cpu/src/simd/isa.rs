@@ -21,7 +21,7 @@ enum Set {
     Avx512,
     #[cfg(all(target_arch = "wasm32", target_feature = "simd128"))]
     Simd128,
-    /// With what has to be added to a signed byte.
+    /// With how it takes a signed byte.
     #[cfg(all(target_arch = "wasm32", target_feature = "relaxed-simd"))]
     Relaxed(super::simd128::HighBytes),
 }
@@ -187,7 +187,7 @@ impl Isa {
         #[cfg(all(target_arch = "wasm32", target_feature = "simd128"))]
         sets.push(Self(Set::Simd128));
         #[cfg(all(target_arch = "wasm32", target_feature = "relaxed-simd"))]
-        sets.push(Self(Set::Relaxed(super::simd128::high_bytes())));
+        sets.extend(super::simd128::high_bytes().map(|high| Self(Set::Relaxed(high))));
         sets
     }
 

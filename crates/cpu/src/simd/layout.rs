@@ -88,6 +88,7 @@ layouts! {
     Eight: 8, 1, false, false;
 }
 
+#[expect(clippy::single_component_path_imports, reason = "other modules name the macro by its path")]
 pub(crate) use with_layout;
 
 /// 32 weights of one row.

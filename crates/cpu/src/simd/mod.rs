@@ -5,6 +5,8 @@
 
 #![expect(unsafe_code, reason = "instruction sets")]
 #![expect(clippy::inline_always, reason = "kernels are compiled anew for each instruction set")]
+#![allow(clippy::wildcard_imports, reason = "the names of instructions say where they come from")]
+#![expect(clippy::needless_range_loop, reason = "several arrays are indexed by one register's number")]
 
 #[cfg(target_arch = "x86_64")]
 mod avx2;
@@ -24,7 +26,7 @@ mod simd128;
 pub(crate) mod tests;
 mod vectors;
 
-pub(crate) use float_kernels::{Brain, Half, Number, Single};
+pub(crate) use float_kernels::{Brain, Half, Single};
 pub(crate) use input::Input;
 pub(crate) use isa::{Isa, Panels, Scratch};
 pub(crate) use layout::{BLOCK, LINE, Layout, LayoutName, PANEL_ROWS, PanelShape, Unit, with_layout};

@@ -2,6 +2,7 @@
 
 use half::f16;
 
+use super::float_kernels::Number;
 use super::layout::ALL_LAYOUTS;
 use super::*;
 
@@ -80,7 +81,7 @@ fn plain<L: Layout>(sample: &Sample, row: usize, inputs: &[Input]) -> f32 {
         let level = |index: usize| {
             let stored = unit.quads[index / 4].to_le_bytes()[index % 4];
             let level = if L::TABLE { sample.table[usize::from(stored)] } else { stored };
-            i32::from(if sample.signed { level as i8 as i16 } else { level.into() }) - sample.offset
+            i32::from(if sample.signed { i16::from(level as i8) } else { level.into() }) - sample.offset
         };
         let columns = BLOCK / L::SCALES;
         for half in 0..L::SCALES {
