@@ -75,6 +75,7 @@ impl SamplingArguments {
             top_p: self.top_p.unwrap_or(default.top_p),
             min_p: self.min_p.unwrap_or(default.min_p),
             seed: self.seed.unwrap_or_else(fresh_seed),
+            ..default
         }
     }
 }

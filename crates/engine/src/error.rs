@@ -86,6 +86,14 @@ pub enum EngineError {
         /// What is wrong with it.
         problem: String,
     },
+    /// A constraint that cannot be used, or that became too complex on the way.
+    #[error("the {kind} cannot constrain the answer: {problem}")]
+    Constraint {
+        /// Its form.
+        kind: &'static str,
+        /// What is wrong with it.
+        problem: String,
+    },
     /// The session was made by another engine.
     #[error("the session belongs to another engine; create one with this engine")]
     ForeignSession,

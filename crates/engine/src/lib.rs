@@ -33,6 +33,7 @@
 pub mod architectures;
 pub mod backend;
 pub mod config;
+mod constraints;
 mod error;
 pub mod evaluation;
 mod generation;
@@ -44,6 +45,7 @@ pub mod sampling;
 mod session;
 mod stops;
 
+pub use constraints::Constraint;
 pub use error::EngineError;
 pub use generation::Generation;
 pub use model::Engine;

@@ -1,6 +1,7 @@
 //! A loaded model.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use nearside_gguf::{ByteSource, DataType, Gguf};
@@ -9,8 +10,9 @@ use nearside_text::{ChatTemplate, Conversation, Message, SpecialTokens, Tokenize
 use crate::backend::{
     Backend, Counters, ExecutorOptions, LoadProgress, MAX_CHOICES, Step, StepInput, TokenId, Want, WeightFile,
 };
+use crate::constraints::{Grammars, Matcher};
 use crate::pipeline::Pipeline;
-use crate::{EngineError, EngineOptions, GenerateOptions, Generation, ModelInfo, Session};
+use crate::{Constraint, EngineError, EngineOptions, GenerateOptions, Generation, ModelInfo, Session};
 
 /// Sessions are longer than this only on request: a cache grows with every position it may hold.
 const DEFAULT_CONTEXT: usize = 4096;
@@ -21,7 +23,8 @@ pub struct Engine {
     /// Tells its sessions from those of other engines.
     number: u64,
     pub(crate) pipeline: Pipeline,
-    tokenizer: Tokenizer,
+    tokenizer: Arc<Tokenizer>,
+    grammars: Grammars,
     template: Option<ChatTemplate>,
     info: ModelInfo,
     /// What the tokenizer puts before every text, if anything.
@@ -45,7 +48,7 @@ impl Engine {
         let gguf = Gguf::read(bytes)?;
         let context = options.context.unwrap_or(DEFAULT_CONTEXT);
         let (config, graph) = crate::architectures::build(&gguf, bytes, context)?;
-        let tokenizer = Tokenizer::from_metadata(&gguf.metadata)?;
+        let tokenizer = Arc::new(Tokenizer::from_metadata(&gguf.metadata)?);
         if tokenizer.size() > graph.vocabulary {
             return Err(EngineError::VocabularyMismatch { tokenizer: tokenizer.size(), embeddings: graph.vocabulary });
         }
@@ -78,6 +81,7 @@ impl Engine {
             number: NEXT.fetch_add(1, Ordering::Relaxed),
             pipeline: Pipeline::new(executor),
             tokenizer,
+            grammars: Grammars::default(),
             template,
             info,
             beginning,
@@ -136,6 +140,11 @@ impl Engine {
     ) -> Result<Generation<'a>, EngineError> {
         self.check(session, prompt)?;
         Generation::new(self, session, prompt.to_vec(), options)
+    }
+
+    /// What follows an answer under this constraint.
+    pub(crate) fn matcher(&mut self, constraint: &Constraint) -> Result<Matcher, EngineError> {
+        self.grammars.matcher(&self.tokenizer, constraint, self.info.vocabulary)
     }
 
     /// The logits that follow `tokens`. For evaluation only: an answer never needs them all.

@@ -1,5 +1,6 @@
 //! What callers ask for and what they are told.
 
+use crate::Constraint;
 use crate::backend::{BackendDescription, CacheFormat, TokenId};
 
 /// How a model is loaded.
@@ -52,11 +53,30 @@ pub struct Sampling {
     pub min_p: f32,
     /// The same seed gives the same tokens.
     pub seed: u64,
+    /// The logit of every token among the last [`Self::repetition_window`] of prompt and answer together is divided
+    /// by it if positive and multiplied with it otherwise, however often the token stands there; 1 for no penalty.
+    pub repetition_penalty: f32,
+    /// How far back repetition is looked for.
+    pub repetition_window: usize,
+    /// Taken from a token's logit once for each time that it stands in the answer; the prompt does not count.
+    pub frequency_penalty: f32,
+    /// Taken from the logit of every token that stands in the answer; the prompt does not count.
+    pub presence_penalty: f32,
 }
 
 impl Default for Sampling {
     fn default() -> Self {
-        Self { temperature: 0.7, top_k: 40, top_p: 0.95, min_p: 0.05, seed: 0 }
+        Self {
+            temperature: 0.7,
+            top_k: 40,
+            top_p: 0.95,
+            min_p: 0.05,
+            seed: 0,
+            repetition_penalty: 1.0,
+            repetition_window: 64,
+            frequency_penalty: 0.0,
+            presence_penalty: 0.0,
+        }
     }
 }
 
@@ -74,17 +94,30 @@ pub struct GenerateOptions {
     pub sampling: Sampling,
     /// The most tokens the answer may have.
     pub max_tokens: usize,
+    /// Added to these tokens' logits beside the penalties.
+    pub logit_bias: Vec<(TokenId, f32)>,
+    /// What the answer must look like. It ends when nothing more may follow; one that runs out of tokens before is
+    /// cut like any other.
+    pub constraint: Option<Constraint>,
     /// Texts before which the answer ends. They are not part of it.
     pub stop: Vec<String>,
     /// How many best tokens each token is reported with, at most [`crate::backend::MAX_CANDIDATES`].
     pub top_logprobs: usize,
-    /// Treats end tokens as any other, so that a measurement has a known length.
+    /// Treats end tokens as any other, so that a measurement has a known length. A constraint's end counts.
     pub ignore_end: bool,
 }
 
 impl Default for GenerateOptions {
     fn default() -> Self {
-        Self { sampling: Sampling::default(), max_tokens: 512, stop: Vec::new(), top_logprobs: 0, ignore_end: false }
+        Self {
+            sampling: Sampling::default(),
+            max_tokens: 512,
+            logit_bias: Vec::new(),
+            constraint: None,
+            stop: Vec::new(),
+            top_logprobs: 0,
+            ignore_end: false,
+        }
     }
 }
 
@@ -111,7 +144,8 @@ pub struct GeneratedToken {
     pub id: TokenId,
     /// The whole characters that became final with it; may be empty.
     pub text: String,
-    /// The natural logarithm of its probability, before temperature and truncation.
+    /// The natural logarithm of its probability, before temperature and truncation but among the tokens that were
+    /// allowed, and as penalized. It is 0 for a token that could only follow.
     pub log_probability: f32,
     /// The best logit minus the second best: how sure the model was here.
     pub margin: f32,
@@ -137,7 +171,7 @@ pub struct Finish {
 /// Why an answer ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum FinishReason {
-    /// The model ended it, or a stop text came up.
+    /// The model ended it, a stop text came up, or the constraint allows no more.
     Stop,
     /// It reached `max_tokens`.
     Length,

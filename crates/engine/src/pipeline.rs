@@ -2,7 +2,7 @@
 
 use std::collections::VecDeque;
 
-use crate::backend::{BackendError, Executor, Step, StepOutput, Ticket};
+use crate::backend::{BackendError, Executor, HeldChoice, Step, StepOutput, Ticket};
 
 /// An executor together with the tickets that nobody has collected yet.
 pub(crate) struct Pipeline {
@@ -17,6 +17,13 @@ impl Pipeline {
 
     pub(crate) fn submit(&mut self, step: Step<'_>) -> Result<(), BackendError> {
         let ticket = self.executor.submit(step)?;
+        self.tickets.push_back(ticket);
+        Ok(())
+    }
+
+    /// Has the step submitted just before choose from what it holds.
+    pub(crate) fn choose(&mut self, choice: HeldChoice<'_>) -> Result<(), BackendError> {
+        let ticket = self.executor.choose(choice)?;
         self.tickets.push_back(ticket);
         Ok(())
     }

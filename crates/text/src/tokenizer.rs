@@ -167,6 +167,12 @@ impl Tokenizer {
         if self.vocabulary.contains(id) { self.vocabulary.piece(id) } else { &[] }
     }
 
+    /// The name of a mark of the conversation, such as `<|im_start|>`; `None` for tokens that are text.
+    pub fn mark(&self, id: u32) -> Option<&str> {
+        let mark = self.vocabulary.contains(id) && self.vocabulary.kind(id) == Kind::Control;
+        if mark { std::str::from_utf8(self.vocabulary.piece(id)).ok() } else { None }
+    }
+
     /// How many tokens there are.
     pub fn size(&self) -> usize {
         self.vocabulary.len()

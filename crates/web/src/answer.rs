@@ -93,6 +93,7 @@ impl Asked {
                 min_p: part(request.min_p, usual.min_p),
                 // Without a seed, asking twice may give two answers.
                 seed: request.seed.map_or_else(|| (js_sys::Math::random() * 2_f64.powi(52)) as u64, i64::cast_unsigned),
+                ..usual
             },
             max_tokens: request.token_limit().unwrap_or_else(|| GenerateOptions::default().max_tokens),
             stop: request.stop_strings(),

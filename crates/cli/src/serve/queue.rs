@@ -184,6 +184,7 @@ fn options(request: &ChatRequest, context: usize) -> GenerateOptions {
         top_p: request.top_p.map_or(default.top_p, |value| value as f32),
         min_p: request.min_p.map_or(default.min_p, |value| value as f32),
         seed: request.seed.map_or_else(fresh_seed, i64::cast_unsigned),
+        ..default
     };
     GenerateOptions {
         sampling,

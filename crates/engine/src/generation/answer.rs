@@ -12,7 +12,11 @@ use crate::{EngineError, Event, Finish, FinishReason, GenerateOptions, Generated
 pub(super) struct Answer {
     decoder: StreamDecoder,
     stops: StopTexts,
+    /// How far the prompt is.
+    progress: VecDeque<Event>,
     events: VecDeque<Event>,
+    /// Whether the tokens may be told: the prompt is read, or the answer is over.
+    told: bool,
     /// Length of the prompt.
     prompt: usize,
     /// Prompt tokens that the session already held.
@@ -32,31 +36,45 @@ impl Answer {
         Self {
             decoder: StreamDecoder::new(),
             stops: StopTexts::new(options.stop.clone()),
+            progress: VecDeque::new(),
             events: VecDeque::new(),
+            told: false,
             prompt,
             reused,
             tokens: Vec::new(),
             context,
             top: options.top_logprobs,
             most: options.max_tokens,
-            ignore_end: options.ignore_end,
+            // Behind the end of what a constraint allows there is nothing to write.
+            ignore_end: options.ignore_end && options.constraint.is_none(),
         }
     }
 
     /// The next event that the caller was not told yet.
     pub(super) fn next_event(&mut self) -> Option<Event> {
-        self.events.pop_front()
+        self.progress.pop_front().or_else(|| if self.told { self.events.pop_front() } else { None })
+    }
+
+    /// The tokens so far.
+    pub(super) fn tokens(&self) -> &[TokenId] {
+        &self.tokens
     }
 
     /// So many tokens of the prompt are in the cache.
     pub(super) fn read(&mut self, prompt: usize) {
-        self.events.push_back(Event::Prefill { done: prompt - self.reused, total: self.prompt - self.reused });
+        self.progress.push_back(Event::Prefill { done: prompt - self.reused, total: self.prompt - self.reused });
+        self.told |= prompt == self.prompt;
     }
 
-    /// Takes the next token. Says whether the answer has ended.
-    pub(super) fn take(&mut self, choice: &Choice, tokenizer: &Tokenizer) -> Result<bool, EngineError> {
+    /// Whether this token would end the answer.
+    pub(super) fn ends_with(&self, token: TokenId, tokenizer: &Tokenizer) -> bool {
+        !self.ignore_end && tokenizer.is_end(token)
+    }
+
+    /// Takes the next token; a `complete` answer ends with it. Says whether the answer has ended.
+    pub(super) fn take(&mut self, choice: &Choice, complete: bool, tokenizer: &Tokenizer) -> Result<bool, EngineError> {
         let id = choice.token;
-        if !self.ignore_end && tokenizer.is_end(id) {
+        if self.ends_with(id, tokenizer) {
             self.finish(FinishReason::Stop, tokenizer);
             return Ok(true);
         }
@@ -69,16 +87,24 @@ impl Answer {
             [best, second, ..] => best.logit - second.logit,
             _ => f32::INFINITY,
         };
-        let candidates = choice.candidates.iter().take(self.top);
+        // What was not allowed is no candidate.
+        let candidates = choice.candidates.iter().take(self.top).filter(|candidate| candidate.logit.is_finite());
         let top = candidates.map(|candidate| (candidate.token, candidate.logit - choice.log_sum_exp)).collect();
-        Ok(self.write(
-            GeneratedToken { id, text: String::new(), log_probability: chosen.logit - choice.log_sum_exp, margin, top },
-            tokenizer,
-        ))
+        let log_probability = chosen.logit - choice.log_sum_exp;
+        let token = GeneratedToken { id, text: String::new(), log_probability, margin, top };
+        Ok(self.write(token, complete, tokenizer))
+    }
+
+    /// Writes a token that nothing else could stand for; a `complete` answer ends with it. Says whether the answer
+    /// has ended.
+    pub(super) fn force(&mut self, id: TokenId, complete: bool, tokenizer: &Tokenizer) -> bool {
+        let top = if self.top > 0 { vec![(id, 0.0)] } else { Vec::new() };
+        let token = GeneratedToken { id, text: String::new(), log_probability: 0.0, margin: f32::INFINITY, top };
+        self.write(token, complete, tokenizer)
     }
 
     /// Gives the token its text and tells the caller. Says whether the answer has ended.
-    fn write(&mut self, mut token: GeneratedToken, tokenizer: &Tokenizer) -> bool {
+    fn write(&mut self, mut token: GeneratedToken, complete: bool, tokenizer: &Tokenizer) -> bool {
         self.tokens.push(token.id);
         let piece = self.decoder.push(tokenizer, token.id);
         let stopped = match self.stops.push(&piece) {
@@ -94,6 +120,8 @@ impl Answer {
         self.events.push_back(Event::Token(token));
         if stopped {
             self.finish_with(FinishReason::Stop, String::new());
+        } else if complete {
+            self.finish(FinishReason::Stop, tokenizer);
         } else if self.tokens.len() >= self.most {
             self.finish(FinishReason::Length, tokenizer);
         } else if self.prompt + self.tokens.len() > self.context {
@@ -115,6 +143,7 @@ impl Answer {
     }
 
     fn finish_with(&mut self, reason: FinishReason, text_tail: String) {
+        self.told = true;
         self.events.push_back(Event::Finished(Finish {
             reason,
             prompt_tokens: self.prompt,

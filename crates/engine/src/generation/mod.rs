@@ -4,9 +4,13 @@
 
 mod answer;
 mod check;
+mod held;
+mod penalties;
 mod pipelined;
 
 use self::answer::Answer;
+use self::held::Held;
+use self::penalties::Penalties;
 use self::pipelined::Pipelined;
 use crate::backend::{MAX_CANDIDATES, SampleRule, TokenId};
 use crate::sampling::draw;
@@ -28,6 +32,7 @@ trait Stepping {
 /// The ways of stepping there are.
 enum Way {
     Pipelined(Pipelined),
+    Held(Box<Held>),
 }
 
 /// What every way of stepping works on.
@@ -56,10 +61,14 @@ impl<'a> Generation<'a> {
         prompt: Vec<TokenId>,
         options: GenerateOptions,
     ) -> Result<Self, EngineError> {
-        check::check(&options)?;
+        check::check(&options, engine.info().vocabulary)?;
+        // Without penalties and constraint nothing has to be known of a token before the next step starts.
+        let matcher = options.constraint.as_ref().map(|constraint| engine.matcher(constraint)).transpose()?;
+        let held = (matcher.is_some() || Penalties::wanted(&options))
+            .then(|| Box::new(Held::new(matcher, Penalties::new(&options))));
         let reused = session.reuse(&prompt);
         let answer = Answer::new(&options, prompt.len(), reused, engine.info().context);
-        let way = Way::Pipelined(Pipelined::new(reused));
+        let way = held.map_or_else(|| Way::Pipelined(Pipelined::new(reused)), Way::Held);
         Ok(Self { core: Core { engine, session, options, prompt, answer }, way, phase: Phase::Fresh })
     }
 
@@ -85,9 +94,9 @@ impl<'a> Generation<'a> {
         };
         self.phase = Phase::Waiting;
         match self.advance(fresh).await {
-            Ok(ended) => {
+            Ok((event, ended)) => {
                 self.phase = if ended { Phase::Ended } else { Phase::Running };
-                Ok(self.core.answer.next_event())
+                Ok(event)
             }
             Err(error) => {
                 self.phase = Phase::Ended;
@@ -97,22 +106,38 @@ impl<'a> Generation<'a> {
         }
     }
 
-    async fn advance(&mut self, fresh: bool) -> Result<bool, EngineError> {
+    /// The next event there is, and whether the answer has ended.
+    async fn advance(&mut self, fresh: bool) -> Result<(Option<Event>, bool), EngineError> {
         if fresh {
             self.core.engine.pipeline.drain().await?;
         }
-        match &mut self.way {
-            Way::Pipelined(way) => way.advance(&mut self.core).await,
+        loop {
+            let ended = match &mut self.way {
+                Way::Pipelined(way) => way.advance(&mut self.core).await?,
+                Way::Held(way) => way.advance(&mut self.core).await?,
+            };
+            let event = self.core.answer.next_event();
+            if ended || event.is_some() {
+                return Ok((event, ended));
+            }
         }
     }
 }
 
 impl Core<'_> {
-    /// So many more of the prompt's tokens are in the cache.
-    fn read_prompt(&mut self, tokens: usize) {
+    /// The tokens of prompt and answer from one position to another.
+    fn known(&self, start: usize, end: usize) -> Vec<TokenId> {
+        self.prompt.iter().chain(self.answer.tokens()).take(end).skip(start).copied().collect()
+    }
+
+    /// So many more tokens of prompt and answer are in the cache.
+    fn read(&mut self, count: usize) {
         let start = self.session.tokens.len();
-        self.session.tokens.extend_from_slice(&self.prompt[start..start + tokens]);
-        self.answer.read(start + tokens);
+        let tokens = self.known(start, start + count);
+        self.session.tokens.extend(tokens);
+        if start < self.prompt.len() {
+            self.answer.read(self.prompt.len().min(start + count));
+        }
     }
 
     /// How the token at `position` is chosen.

@@ -5,7 +5,7 @@ use std::collections::VecDeque;
 
 use super::answer::broken;
 use super::{Core, Stepping};
-use crate::backend::{Step, StepInput, TokenId, Want};
+use crate::backend::{Step, StepInput, Want};
 use crate::{EngineError, FinishReason};
 
 /// Where the steps are.
@@ -15,8 +15,6 @@ pub(super) struct Pipelined {
     /// Steps submitted that choose a token.
     choosing: usize,
     flights: VecDeque<Flight>,
-    /// The newest token; the next step that comes back has read it.
-    newest: Option<TokenId>,
 }
 
 /// What a step in flight was for.
@@ -30,7 +28,7 @@ enum Flight {
 impl Pipelined {
     /// Nothing submitted, so many tokens of the prompt already in the session.
     pub(super) fn new(reused: usize) -> Self {
-        Self { submitted: reused, choosing: 0, flights: VecDeque::new(), newest: None }
+        Self { submitted: reused, choosing: 0, flights: VecDeque::new() }
     }
 
     /// Submits the next step, if there is one that may be needed.
@@ -77,7 +75,7 @@ impl Stepping for Pipelined {
         };
         match flight {
             Flight::Prompt { tokens, chooses } => {
-                core.read_prompt(tokens);
+                core.read(tokens);
                 if !chooses {
                     if core.session.tokens.len() < core.prompt.len() {
                         return Ok(false);
@@ -86,10 +84,9 @@ impl Stepping for Pipelined {
                     return Ok(true);
                 }
             }
-            Flight::Answer => core.session.tokens.extend(self.newest),
+            Flight::Answer => core.read(1),
         }
         let choice = output.choices.first().ok_or_else(|| broken("the step brought back no token"))?;
-        self.newest = Some(choice.token);
-        core.answer.take(choice, core.engine.tokenizer())
+        core.answer.take(choice, false, core.engine.tokenizer())
     }
 }

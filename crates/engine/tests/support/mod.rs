@@ -23,7 +23,7 @@ pub(crate) fn load(backend: &dyn Backend, options: EngineOptions) -> Result<Engi
 
 /// The same seed, the same tokens; so many of them.
 pub(crate) fn sampled(seed: u64, max_tokens: usize) -> GenerateOptions {
-    let sampling = Sampling { temperature: 1.0, top_k: 0, top_p: 1.0, min_p: 0.0, seed };
+    let sampling = Sampling { temperature: 1.0, top_k: 0, top_p: 1.0, min_p: 0.0, seed, ..Sampling::default() };
     GenerateOptions { sampling, max_tokens, ignore_end: true, ..GenerateOptions::default() }
 }
 

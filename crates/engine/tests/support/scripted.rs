@@ -13,7 +13,7 @@ use nearside_engine::backend::{
     StepOutput, Ticket, TokenId, Want, WeightFile,
 };
 use nearside_engine::graph::Graph;
-use nearside_engine::sampling::{choose, log_sum_exp, top_candidates};
+use nearside_engine::sampling::{adjust, choose, log_sum_exp, top_candidates};
 
 /// What the tests see of it.
 #[derive(Default)]
@@ -233,17 +233,7 @@ impl Executor for ScriptedExecutor {
 
     fn choose(&mut self, choice: HeldChoice<'_>) -> Result<Ticket, BackendError> {
         let mut logits = self.held.take().ok_or_else(|| invalid("no logits are held"))?;
-        for change in choice.changes {
-            let logit = &mut logits[change.token as usize];
-            *logit = if *logit > 0.0 { *logit / change.divisor } else { *logit * change.divisor } + change.bias;
-        }
-        if let Some(allowed) = choice.allowed {
-            for (token, logit) in logits.iter_mut().enumerate() {
-                if allowed.get(token / 32).is_none_or(|word| word >> (token % 32) & 1 == 0) {
-                    *logit = f32::NEG_INFINITY;
-                }
-            }
-        }
+        adjust(&mut logits, choice.changes, choice.allowed);
         let chosen = self.choice(&logits, &choice.rule, choice.candidates)?;
         Ok(self.ticket(StepOutput { choices: vec![chosen], ..StepOutput::default() }))
     }

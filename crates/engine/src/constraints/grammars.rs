@@ -1,0 +1,52 @@
+//! What all constraints on one model share.
+
+use std::sync::Arc;
+
+use llguidance::earley::SlicedBiasComputer;
+use llguidance::toktrie::{InferenceCapabilities, TokEnv, TokenizerEnv};
+use llguidance::{ParserFactory, panic_utils};
+use nearside_text::Tokenizer;
+
+use super::limits::parser_limits;
+use super::vocabulary::Vocabulary;
+use super::{Constraint, Matcher};
+use crate::EngineError;
+
+/// Makes matchers. The tree of the vocabulary is built with the first of them, because most models never need it.
+#[derive(Default)]
+pub(crate) struct Grammars {
+    factory: Option<ParserFactory>,
+}
+
+impl Grammars {
+    /// A matcher for one answer of a model with so many tokens.
+    pub(crate) fn matcher(
+        &mut self,
+        tokenizer: &Arc<Tokenizer>,
+        constraint: &Constraint,
+        tokens: usize,
+    ) -> Result<Matcher, EngineError> {
+        let grammar = constraint.grammar()?;
+        let factory = match &mut self.factory {
+            Some(factory) => factory,
+            none => none.insert(factory(Arc::clone(tokenizer)).map_err(|problem| constraint.wrong(problem))?),
+        };
+        let parser = factory.create_parser(grammar);
+        Matcher::new(llguidance::Matcher::new(parser), constraint, tokens)
+    }
+}
+
+fn factory(tokenizer: Arc<Tokenizer>) -> Result<ParserFactory, String> {
+    let vocabulary = Vocabulary::new(tokenizer).ok_or("the model's vocabulary is too large for constraints")?;
+    let capabilities =
+        InferenceCapabilities { ff_tokens: vocabulary.tokenize_is_canonical(), ..InferenceCapabilities::default() };
+    let environment: TokEnv = Arc::new(vocabulary);
+    let slices = SlicedBiasComputer::json_slices();
+    let built = panic_utils::catch_unwind(std::panic::AssertUnwindSafe(|| {
+        ParserFactory::new(&environment, capabilities, &slices)
+    }));
+    let mut factory = built.map_err(|error| error.to_string())?;
+    factory.quiet();
+    *factory.limits_mut() = parser_limits();
+    Ok(factory)
+}
