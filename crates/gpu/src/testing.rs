@@ -110,6 +110,7 @@ impl Matrix {
         let bytes = self.packing.row_bytes(self.columns);
         let mut planes = Planes::default();
         self.packing.pack_rows(&self.stored[first_row * bytes..][..rows * bytes], self.columns, &mut planes);
+        planes.extras.splice(0..0, self.packing.table.iter().copied());
         if planes.extras.is_empty() {
             planes.extras.push(0);
         }

@@ -151,7 +151,7 @@ impl Upload<'_, '_> {
             let piece_rows = rows_per_piece.min(rows - first_row);
             let groups = piece_rows.div_ceil(LANES) as u64;
             let (quants, extras) = packing.group_bytes(columns);
-            let (quant_bytes, extra_bytes) = (groups * quants as u64, groups * extras as u64);
+            let (quant_bytes, extra_bytes) = (groups * quants as u64, packing.table_bytes() + groups * extras as u64);
             let extras_offset = quant_bytes.next_multiple_of(ALIGNMENT);
             let size = extras_offset + extra_bytes;
             let buffer = allocations.buffer(self.gpu, size, STORAGE, &format!("tensor `{}`", tensor.name)).await?;
@@ -166,8 +166,10 @@ impl Upload<'_, '_> {
     fn rows_per_piece(&self, tensor: &TensorInfo, packing: &Packing, columns: usize) -> Result<usize, BackendError> {
         let facts = &self.gpu.facts;
         let (quants, extras) = packing.group_bytes(columns);
-        let by_binding = facts.max_storage_binding_size / quants.max(extras).max(1) as u64;
-        let by_buffer = facts.max_buffer_size.saturating_sub(ALIGNMENT) / (quants + extras).max(1) as u64;
+        let spare = facts.max_storage_binding_size.saturating_sub(packing.table_bytes());
+        let by_binding = spare / quants.max(extras).max(1) as u64;
+        let spare = facts.max_buffer_size.saturating_sub(ALIGNMENT + packing.table_bytes());
+        let by_buffer = spare / (quants + extras).max(1) as u64;
         match by_binding.min(by_buffer) {
             0 => Err(BackendError::Unsupported {
                 what: format!("a row of {columns} elements (tensor `{}`)", tensor.name),
@@ -190,7 +192,10 @@ impl Upload<'_, '_> {
         let chunk_rows = (CHUNK / (row_bytes * LANES)).max(1) * LANES;
         let mut stored = Vec::new();
         let mut planes = Planes::default();
-        let (mut quants_at, mut extras_at) = (0, piece.extras_offset);
+        let (mut quants_at, mut extras_at) = (0, piece.extras_offset + packing.table_bytes());
+        if !packing.table.is_empty() {
+            self.gpu.queue.write_buffer(&piece.buffer, piece.extras_offset, bytemuck::cast_slice(packing.table));
+        }
         let mut row = 0;
         while row < piece.rows {
             let rows = chunk_rows.min(piece.rows - row);

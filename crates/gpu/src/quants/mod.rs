@@ -2,18 +2,27 @@
 //!
 //! Rows are taken sixteen at a time. Within such a group the words of neighbouring rows lie side by
 //! side, so that sixteen invocations, one a row, read one contiguous span, and a matrix-vector
-//! product needs no reduction across rows. A format has up to two planes: `quants`, whole `vec4<u32>`
-//! for each 32 elements of a row, and `extras`, the words that do not come in sixteens of bytes
-//! (scales, minima, high bits). Both hold exactly the file's bits, so nothing grows.
+//! product needs no reduction across rows. A format has up to two planes: `quants`, read as `vec4<u32>`,
+//! with whole ones (or for two-bit codes half a one) for each 32 elements of a row, and `extras`, the
+//! words that do not come in such sizes (scales, minima, high bits). Both hold exactly the file's bits,
+//! so nothing grows; only a format that indexes a table has that in front of its extras, once a matrix.
 //!
 //! One more format is one file: a packing function, its plain decoder, and the same decoder in WGSL.
 
+mod bf16;
 mod f16;
 mod f32;
+mod iq2_xxs;
+mod iq4_nl;
+mod iq4_xs;
+mod q2_k;
+mod q3_k;
 mod q4_0;
 mod q4_1;
 mod q4_k;
 mod q5_0;
+mod q5_1;
+mod q5_k;
 mod q6_k;
 mod q8_0;
 #[cfg(test)]
@@ -36,10 +45,12 @@ pub(crate) struct Packing {
     pub(crate) elements: usize,
     /// Bytes of the file in one packed block.
     pub(crate) bytes: usize,
-    /// `vec4<u32>` of the quants plane for each [`UNIT`] elements of a row.
-    pub(crate) vectors: usize,
+    /// Words of the quants plane for each [`UNIT`] elements of a row: 2, or a multiple of 4.
+    pub(crate) words: usize,
     /// Words of the extras plane for each block of [`LANES`] rows.
     pub(crate) extras: usize,
+    /// What the extras plane begins with.
+    pub(crate) table: &'static [u32],
     /// `struct Block`, `load_block` and `eight` in WGSL.
     pub(crate) shader: &'static str,
     /// Puts one row's block into the planes' part for that block.
@@ -51,12 +62,20 @@ pub(crate) struct Packing {
 const PACKINGS: &[Packing] = &[
     f32::PACKING,
     f16::PACKING,
+    bf16::PACKING,
     q4_0::PACKING,
     q4_1::PACKING,
     q5_0::PACKING,
+    q5_1::PACKING,
     q8_0::PACKING,
+    q2_k::PACKING,
+    q3_k::PACKING,
     q4_k::PACKING,
+    q5_k::PACKING,
     q6_k::PACKING,
+    iq4_nl::PACKING,
+    iq4_xs::PACKING,
+    iq2_xxs::PACKING,
 ];
 
 /// How a format is held, if this backend knows it.
@@ -74,7 +93,7 @@ pub(crate) struct Planes {
 impl Packing {
     /// Words of the quants plane for one block of [`LANES`] rows.
     fn quant_words(&self) -> usize {
-        self.elements / UNIT * self.vectors * 4 * LANES
+        self.elements / UNIT * self.words * LANES
     }
 
     /// Packed blocks in a row of so many elements.
@@ -90,6 +109,11 @@ impl Packing {
     /// Bytes of one stored row.
     pub(crate) fn row_bytes(&self, columns: usize) -> usize {
         columns / self.data_type.block_elements() * self.data_type.block_bytes()
+    }
+
+    /// Bytes of what the extras plane begins with.
+    pub(crate) fn table_bytes(&self) -> u64 {
+        self.table.len() as u64 * 4
     }
 
     /// Bytes of the quants and the extras plane for one group of rows.
@@ -136,7 +160,24 @@ impl Packing {
     }
 }
 
-/// The word at `word` of a lane's vectors in the quants plane.
+/// Where a lane's two words of a unit begin in a quants plane of such pairs.
+fn pair_index(unit: usize, lane: usize) -> usize {
+    (unit * LANES + lane) * 2
+}
+
+/// Puts 32 codes of two bits into a lane's two words.
+fn put_pairs(codes: &[u8; 32], unit: usize, lane: usize, quants: &mut [u32]) {
+    for (element, code) in codes.iter().enumerate() {
+        quants[pair_index(unit, lane) + element / 16] |= u32::from(code & 3) << (2 * (element % 16));
+    }
+}
+
+/// The two-bit code of one element.
+fn pair_code(element: usize, unit: usize, lane: usize, quants: &[u32]) -> u32 {
+    quants[pair_index(unit, lane) + element / 16] >> (2 * (element % 16)) & 3
+}
+
+/// Where a vector of a lane begins in the quants plane, of so many to a unit.
 fn quant_index(unit: usize, vectors: usize, vector: usize, lane: usize) -> usize {
     ((unit * vectors + vector) * LANES + lane) * 4
 }

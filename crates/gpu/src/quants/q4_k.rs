@@ -3,7 +3,7 @@
 //! The six-bit numbers are regrouped so that each is two shifts away: a word of the scales' low four
 //! bits, one of the minima's, and one of everybody's upper two.
 
-use nearside_gguf::DataType;
+use nearside_gguf::{DataType, scale_and_minimum};
 
 use super::{LANES, Packing, UNIT, half_from, nibble, put_nibbles, u32_at};
 
@@ -11,26 +11,18 @@ pub(super) const PACKING: Packing = Packing {
     data_type: DataType::Q4K,
     elements: 256,
     bytes: 144,
-    vectors: 1,
+    words: 4,
     extras: LANES * 4,
+    table: &[],
     shader: include_str!("q4_k.wgsl"),
     pack,
     unpack,
 };
 
-/// The scale and minimum of 32 elements out of a block's twelve bytes of them.
-pub(super) fn scale_and_minimum(bytes: &[u8], index: usize) -> (u8, u8) {
-    if index < 4 {
-        (bytes[index] & 63, bytes[index + 4] & 63)
-    } else {
-        let shared = bytes[index + 4];
-        (shared & 15 | bytes[index - 4] >> 6 << 4, shared >> 4 | bytes[index] >> 6 << 4)
-    }
-}
-
 /// Puts the halves and the regrouped six-bit numbers into the first four rows of words.
 pub(super) fn put_scales(halves: u32, bytes: &[u8], lane: usize, extras: &mut [u32]) {
     extras[lane] = halves;
+    let Some(bytes) = bytes.first_chunk() else { return };
     for index in 0..8 {
         let (scale, minimum) = scale_and_minimum(bytes, index);
         extras[LANES + lane] |= u32::from(scale & 15) << (4 * index);

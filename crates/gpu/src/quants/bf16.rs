@@ -1,0 +1,31 @@
+//! The upper halves of 32-bit floats: four vectors for each 32 elements, two elements a word.
+
+use nearside_gguf::DataType;
+
+use super::{Packing, UNIT, quant_index, u16_at};
+
+pub(super) const PACKING: Packing = Packing {
+    data_type: DataType::Bf16,
+    elements: UNIT,
+    bytes: UNIT * 2,
+    words: 16,
+    extras: 0,
+    table: &[],
+    shader: include_str!("bf16.wgsl"),
+    pack,
+    unpack,
+};
+
+fn pack(block: &[u8], lane: usize, quants: &mut [u32], _: &mut [u32]) {
+    for (element, bytes) in block.chunks_exact(2).enumerate() {
+        let word = &mut quants[quant_index(0, 4, element / 8, lane) + element % 8 / 2];
+        *word |= u32::from(u16_at(bytes, 0)) << (16 * (element % 2));
+    }
+}
+
+fn unpack(_: usize, lane: usize, quants: &[u32], _: &[u32]) -> [f32; UNIT] {
+    std::array::from_fn(|element| {
+        let word = quants[quant_index(0, 4, element / 8, lane) + element % 8 / 2];
+        f32::from_bits(word >> (16 * (element % 2)) << 16)
+    })
+}
