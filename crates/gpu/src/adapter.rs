@@ -7,8 +7,10 @@ use nearside_engine::backend::{
 };
 use nearside_engine::graph::Graph;
 
+use crate::allocation::Allocated;
 use crate::failure::Failure;
 use crate::load;
+use crate::pipelines::Pipelines;
 
 /// Which of several adapters to prefer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -101,6 +103,8 @@ pub(crate) struct Gpu {
     pub(crate) facts: AdapterFacts,
     pub(crate) tuning: Tuning,
     pub(crate) failure: Failure,
+    pub(crate) pipelines: Pipelines,
+    pub(crate) allocated: Allocated,
 }
 
 /// The backend for GPUs.
@@ -186,7 +190,15 @@ pub(crate) async fn open(options: &GpuOptions) -> Result<Gpu, BackendError> {
     let failure = Failure::watch(&device);
     let facts = facts(&adapter.get_info(), &device);
     let tuning = Tuning::new(&facts);
-    Ok(Gpu { device, queue, facts, tuning, failure })
+    Ok(Gpu {
+        device,
+        queue,
+        facts,
+        tuning,
+        failure,
+        pipelines: Pipelines::default(),
+        allocated: Allocated::default(),
+    })
 }
 
 fn facts(info: &wgpu::AdapterInfo, device: &wgpu::Device) -> AdapterFacts {

@@ -4,47 +4,71 @@ use wgpu::{BindGroup, BindGroupLayout, Buffer, BufferBinding, BufferSize};
 
 use crate::adapter::Gpu;
 use crate::allocation::ALIGNMENT;
-use crate::cache::CacheBuffers;
-use crate::header::Header;
-use crate::weights::Weights;
+use crate::cache::{CacheBuffers, Plane};
+use crate::header::{Header, RULE_WORDS};
+use crate::low_rank::Adapters;
+use crate::weights::{Matrix, Piece, Weights};
+
+/// One matrix.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum MatrixId {
+    /// The graph's, by the weight's number.
+    Weight(usize),
+    /// What narrows in a part of an adapter.
+    Down { adapter: usize, part: usize },
+    /// What widens again.
+    Up { adapter: usize, part: usize },
+}
 
 /// One thing that kernels read or write.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Source {
     /// An activation slot.
     Slot(usize),
+    /// Inputs narrowed by an adapter.
+    Narrow,
     /// The quants of one piece of a matrix.
-    Quants { weight: usize, piece: usize },
+    Quants { matrix: MatrixId, piece: usize },
     /// Its scales and the like.
-    Extras { weight: usize, piece: usize },
+    Extras { matrix: MatrixId, piece: usize },
     /// A weight as plain floats.
     Vector(usize),
     /// The step's tokens.
     Tokens,
     /// The step's cosines and sines.
     Turns,
+    /// How each row's token is chosen.
+    Rules,
+    /// What changes in held logits.
+    Changes,
     /// Each group's best logit.
     Groups,
     /// The groups that matter.
     Selected,
-    /// The sampled token and its rivals.
+    /// The chosen tokens and their rivals.
     Result,
     /// A layer's keys, in whichever cache the step is for.
     Keys(usize),
     /// A layer's values.
     Values(usize),
+    /// The scales of a layer's keys.
+    KeyScales(usize),
+    /// The scales of a layer's values.
+    ValueScales(usize),
 }
 
 impl Source {
     /// Whether each cache needs a bind group of its own.
     pub(crate) fn per_cache(self) -> bool {
-        matches!(self, Self::Keys(_) | Self::Values(_))
+        matches!(self, Self::Keys(_) | Self::Values(_) | Self::KeyScales(_) | Self::ValueScales(_))
     }
 }
 
 /// Where the parts of the step's buffer lie.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct StepLayout {
+    /// Bytes of the rules' part.
+    pub(crate) rule_bytes: u64,
     /// Bytes of the tokens' part.
     pub(crate) token_bytes: u64,
     /// Bytes of one row of the turns.
@@ -54,15 +78,25 @@ pub(crate) struct StepLayout {
 }
 
 impl StepLayout {
-    pub(crate) const TOKENS: u64 = ALIGNMENT;
+    pub(crate) const RULES: u64 = ALIGNMENT;
 
-    /// The layout for some rows, each with so many turns.
-    pub(crate) fn new(batch: usize, turns: usize) -> Self {
-        Self { token_bytes: (batch as u64 * 4).next_multiple_of(ALIGNMENT), turn_bytes: turns as u64 * 8, batch }
+    /// The layout for some rules and some rows, each with so many turns.
+    pub(crate) fn new(choices: usize, batch: usize, turns: usize) -> Self {
+        let aligned = |words: usize| (words as u64 * 4).next_multiple_of(ALIGNMENT);
+        Self {
+            rule_bytes: aligned(choices * RULE_WORDS),
+            token_bytes: aligned(batch),
+            turn_bytes: turns as u64 * 8,
+            batch,
+        }
+    }
+
+    pub(crate) fn tokens(self) -> u64 {
+        Self::RULES + self.rule_bytes
     }
 
     pub(crate) fn turns(self) -> u64 {
-        Self::TOKENS + self.token_bytes
+        self.tokens() + self.token_bytes
     }
 
     pub(crate) fn size(self) -> u64 {
@@ -70,14 +104,14 @@ impl StepLayout {
     }
 }
 
-/// Every buffer of an executor but the caches'.
+/// Every buffer of an executor but the caches' and the operations' parameters.
 pub(crate) struct Resources {
     pub(crate) slots: Vec<Buffer>,
     pub(crate) weights: Weights,
+    pub(crate) adapters: Adapters,
     pub(crate) step: Buffer,
     pub(crate) layout: StepLayout,
-    /// Every operation's parameters, each at a multiple of [`ALIGNMENT`].
-    pub(crate) params: Buffer,
+    pub(crate) changes: Buffer,
     pub(crate) groups: Buffer,
     pub(crate) selected: Buffer,
     pub(crate) result: Buffer,
@@ -97,36 +131,56 @@ fn part(buffer: &Buffer, offset: u64, size: u64) -> BufferBinding<'_> {
 }
 
 impl Resources {
+    pub(crate) fn matrix(&self, matrix: MatrixId) -> Option<&Matrix> {
+        match matrix {
+            MatrixId::Weight(weight) => self.weights.matrices[weight].as_ref(),
+            MatrixId::Down { adapter, part } => self.adapters.part(adapter, part).map(|part| &part.down),
+            MatrixId::Up { adapter, part } => self.adapters.part(adapter, part).map(|part| &part.up),
+        }
+    }
+
+    fn piece(&self, matrix: MatrixId, piece: usize) -> Option<&Piece> {
+        self.matrix(matrix)?.pieces.get(piece)
+    }
+
     fn resolve<'a>(&'a self, source: Source, cache: Option<&'a CacheBuffers>) -> BufferBinding<'a> {
-        let piece = |weight: usize, piece: usize| {
-            self.weights.matrices[weight].as_ref().and_then(|matrix| matrix.pieces.get(piece))
-        };
-        let nothing = || self.nothing.as_entire_buffer_binding();
+        let whole = |buffer: Option<&'a Buffer>| buffer.unwrap_or(&self.nothing).as_entire_buffer_binding();
+        let scales = |plane: &'a Plane| plane.scales.as_ref();
         match source {
-            Source::Slot(slot) => self.slots[slot].as_entire_buffer_binding(),
-            Source::Quants { weight, piece: index } => {
-                piece(weight, index).map_or_else(nothing, |piece| part(&piece.buffer, 0, piece.quant_bytes))
-            }
-            Source::Extras { weight, piece: index } => match piece(weight, index) {
-                Some(piece) if piece.extra_bytes > 0 => part(&piece.buffer, piece.extras_offset, piece.extra_bytes),
-                _ => nothing(),
+            Source::Slot(slot) => whole(self.slots.get(slot)),
+            Source::Narrow => whole(self.adapters.narrow.as_ref()),
+            Source::Quants { matrix, piece } => match self.piece(matrix, piece) {
+                Some(piece) => part(&piece.buffer, 0, piece.quant_bytes),
+                None => whole(None),
             },
-            Source::Vector(weight) => {
-                self.weights.vectors[weight].as_ref().map_or_else(nothing, Buffer::as_entire_buffer_binding)
-            }
-            Source::Tokens => part(&self.step, StepLayout::TOKENS, self.layout.token_bytes),
+            Source::Extras { matrix, piece } => match self.piece(matrix, piece) {
+                Some(piece) if piece.extra_bytes > 0 => part(&piece.buffer, piece.extras_offset, piece.extra_bytes),
+                _ => whole(None),
+            },
+            Source::Vector(weight) => whole(self.weights.vectors[weight].as_ref()),
+            Source::Tokens => part(&self.step, self.layout.tokens(), self.layout.token_bytes),
             Source::Turns => part(&self.step, self.layout.turns(), self.step.size() - self.layout.turns()),
-            Source::Groups => self.groups.as_entire_buffer_binding(),
-            Source::Selected => self.selected.as_entire_buffer_binding(),
-            Source::Result => self.result.as_entire_buffer_binding(),
-            Source::Keys(layer) => cache.map_or_else(nothing, |cache| cache.keys[layer].as_entire_buffer_binding()),
-            Source::Values(layer) => cache.map_or_else(nothing, |cache| cache.values[layer].as_entire_buffer_binding()),
+            Source::Rules => part(&self.step, StepLayout::RULES, self.layout.rule_bytes),
+            Source::Changes => whole(Some(&self.changes)),
+            Source::Groups => whole(Some(&self.groups)),
+            Source::Selected => whole(Some(&self.selected)),
+            Source::Result => whole(Some(&self.result)),
+            Source::Keys(layer) => whole(cache.map(|cache| &cache.keys[layer].codes)),
+            Source::Values(layer) => whole(cache.map(|cache| &cache.values[layer].codes)),
+            Source::KeyScales(layer) => whole(cache.and_then(|cache| scales(&cache.keys[layer]))),
+            Source::ValueScales(layer) => whole(cache.and_then(|cache| scales(&cache.values[layer]))),
         }
     }
 
     /// Makes a bind group.
-    pub(crate) fn bind(&self, gpu: &Gpu, recipe: &Recipe, cache: Option<&CacheBuffers>) -> BindGroup {
-        let uniforms = [part(&self.step, 0, Header::BYTES), part(&self.params, recipe.params, Header::BYTES)];
+    pub(crate) fn bind(
+        &self,
+        gpu: &Gpu,
+        recipe: &Recipe,
+        params: &Buffer,
+        cache: Option<&CacheBuffers>,
+    ) -> BindGroup {
+        let uniforms = [part(&self.step, 0, Header::BYTES), part(params, recipe.params, Header::BYTES)];
         let uniforms = uniforms.into_iter().enumerate().map(|(binding, buffer)| (binding as u32, buffer));
         let storage = recipe.bindings.iter().map(|(binding, source)| (*binding, self.resolve(*source, cache)));
         let entries: Vec<_> = uniforms

@@ -3,40 +3,32 @@
 use futures_util::FutureExt;
 use futures_util::future::LocalBoxFuture;
 use nearside_engine::backend::{
-    AdapterId, BackendError, CacheId, Counters, Executor, ExecutorOptions, HeldChoice, LowRanks, Step, StepInput,
-    StepOutput, Ticket, Want,
+    AdapterId, BackendError, CacheId, Counters, Executor, ExecutorOptions, HeldChoice, LogitChange, LowRanks, SampleRule, Step,
+    StepInput, StepOutput, Ticket, Want,
 };
-use nearside_engine::graph::CacheShape;
-use wgpu::{BindGroup, ComputePipeline};
+use nearside_engine::graph::Graph;
+use wgpu::CommandEncoder;
 
 use crate::adapter::Gpu;
-use crate::allocation::{Allocations, Verdict};
-use crate::binding::{Recipe, Resources, StepLayout};
+use crate::allocation::{Allocations, STORAGE, Verdict, settle};
+use crate::binding::{Resources, StepLayout};
+use crate::bound::{self, Bound, Groups};
 use crate::cache::{Cache, CacheBuffers};
-use crate::header::Header;
-use crate::kernels::{Grid, rope};
-use crate::plan::{Phase, Turns};
+use crate::header::{Header, candidates_for, rule_words};
+use crate::kernels::change_logits::{MOST_CHANGES, mask_words};
+use crate::kernels::rope;
+use crate::low_rank::Adapter;
+use crate::plan::{Phase, Turns, plan, stride};
 use crate::readback::{Readback, Wanted};
 
-/// Which bind group a dispatch uses.
-pub(crate) enum Groups {
-    Shared(BindGroup),
-    /// The step's cache's, by number.
-    PerCache(usize),
-}
-
-/// One kernel over its bindings.
-pub(crate) struct Dispatch {
-    pub(crate) pipeline: ComputePipeline,
-    pub(crate) groups: Groups,
-    pub(crate) grid: Grid,
-}
-
-/// What one operation runs in a step of one row and in one of several.
-pub(crate) struct Operation {
-    pub(crate) phase: Phase,
-    pub(crate) single: Dispatch,
-    pub(crate) many: Option<Dispatch>,
+/// What the step or choice submitted last left on the device.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Left {
+    Nothing,
+    /// So many chosen tokens.
+    Tokens(usize),
+    /// The last row's logits.
+    Logits,
 }
 
 /// A model on the device.
@@ -45,21 +37,16 @@ pub(crate) struct Operation {
 /// ticket discards those before it; a discarded ticket gives [`BackendError::InvalidStep`].
 pub(crate) struct GpuExecutor {
     pub(crate) gpu: Gpu,
+    pub(crate) graph: Graph,
     pub(crate) options: ExecutorOptions,
     pub(crate) resources: Resources,
-    pub(crate) operations: Vec<Operation>,
-    pub(crate) recipes: Vec<Recipe>,
+    pub(crate) bound: Bound,
     pub(crate) turns: Vec<Turns>,
     pub(crate) caches: Vec<Option<Cache>>,
-    pub(crate) shapes: Vec<CacheShape>,
-    /// One more than the largest token.
-    pub(crate) table_rows: usize,
-    pub(crate) logits: usize,
     pub(crate) readback: Readback,
     /// On allocations whose success is not known yet.
     pub(crate) verdicts: Vec<Verdict>,
-    /// Whether the last step left a token on the device.
-    pub(crate) sampled: bool,
+    pub(crate) left: Left,
     pub(crate) next_ticket: u64,
     pub(crate) counters: Counters,
     /// The step's buffer as it is written, kept for its room.
@@ -71,29 +58,42 @@ fn invalid<T>(problem: impl Into<String>) -> Result<T, BackendError> {
     Err(BackendError::InvalidStep { problem: problem.into() })
 }
 
-fn unsupported(what: &str) -> BackendError {
-    BackendError::Unsupported { what: what.to_owned(), backend: "GPU", remedy: "use the CPU backend" }
+/// One compute pass: which operations run, for which rows.
+struct Pass {
+    phases: &'static [Phase],
+    cache: Option<CacheId>,
+    rows: usize,
+    choices: usize,
 }
 
 impl GpuExecutor {
     /// How many rows a step has, if it keeps the contract.
     fn check(&self, step: &Step<'_>) -> Result<usize, BackendError> {
-        let Some(cache) = self.caches.get(step.cache.0).and_then(Option::as_ref) else {
+        let Some(cache) = self.cache(step.cache) else {
             return invalid(format!("there is no cache {}", step.cache.0));
         };
+        let vocabulary = self.graph.vocabulary;
         let rows = match step.input {
-            StepInput::Sampled if !self.sampled => return invalid("the step before sampled no token"),
+            StepInput::Sampled if !matches!(self.left, Left::Tokens(_)) => {
+                return invalid("the step before sampled no token");
+            }
             StepInput::Sampled => 1,
             StepInput::Tokens(tokens) => {
-                if let Some(token) = tokens.iter().find(|token| **token as usize >= self.table_rows) {
-                    return invalid(format!("token {token} is not in the vocabulary of {}", self.table_rows));
+                if let Some(token) = tokens.iter().find(|token| **token as usize >= vocabulary) {
+                    return invalid(format!("token {token} is not in the vocabulary of {vocabulary}"));
                 }
                 tokens.len()
             }
         };
-        let ExecutorOptions { context, batch, .. } = self.options;
+        let ExecutorOptions { context, batch, choices, .. } = self.options;
         if rows == 0 || rows > batch {
             return invalid(format!("{rows} tokens, expected 1 to {batch}"));
+        }
+        if let Want::Sample(rules, _) = step.want
+            && (rules.is_empty() || rules.len() > choices.min(rows))
+        {
+            let (rules, most) = (rules.len(), choices.min(rows));
+            return invalid(format!("{rules} rules for a step of {rows}, expected 1 to {most}"));
         }
         if step.position > cache.length {
             return invalid(format!("position {} is beyond the cache's {} positions", step.position, cache.length));
@@ -104,23 +104,39 @@ impl GpuExecutor {
         Ok(rows)
     }
 
+    fn cache(&self, cache: CacheId) -> Option<&Cache> {
+        self.caches.get(cache.0)?.as_ref()
+    }
+
+    /// Starts the step's buffer with what every kernel is told and the rules.
+    fn stage(&mut self, header: Header, rules: &[SampleRule]) {
+        self.staging.clear();
+        self.staging.extend(header.words());
+        if !rules.is_empty() {
+            self.staging.resize(StepLayout::RULES as usize / 4, 0);
+            self.staging.extend(rules.iter().flat_map(rule_words));
+        }
+    }
+
     /// Writes everything that differs from step to step, in one go.
     fn write_step(&mut self, step: &Step<'_>, rows: usize) {
         let mut header = Header::new(step.position, rows);
-        if let Want::Sample([rule, ..], reported) = step.want {
-            header.candidates = Header::candidates_for(rule, reported);
-            header.set_rule(rule);
+        let mut rules = &[][..];
+        if let Want::Sample(wanted, reported) = step.want {
+            rules = wanted;
+            header.candidates = candidates_for(rules, reported);
+            header.choices = rules.len() as u32;
         }
-        self.staging.clear();
+        if let (StepInput::Sampled, Left::Tokens(count)) = (step.input, self.left) {
+            header.sampled = count as u32;
+        }
+        self.stage(header, rules);
+        let layout = self.resources.layout;
         if let StepInput::Tokens(tokens) = step.input {
-            self.staging.extend(header.words());
-            self.staging.resize(StepLayout::TOKENS as usize / 4, 0);
+            self.staging.resize(layout.tokens() as usize / 4, 0);
             self.staging.extend(tokens);
-        } else {
-            header.sampled = 1;
-            self.staging.extend(header.words());
         }
-        self.staging.resize(self.resources.layout.turns() as usize / 4, 0);
+        self.staging.resize(layout.turns() as usize / 4, 0);
         for position in step.position..step.position + rows {
             for Turns { frequencies, magnitude } in &self.turns {
                 for [cosine, sine] in rope::turns(frequencies, *magnitude, position) {
@@ -131,26 +147,20 @@ impl GpuExecutor {
         self.gpu.queue.write_buffer(&self.resources.step, 0, bytemuck::cast_slice(&self.staging));
     }
 
-    /// Encodes the operations that the step needs.
-    fn encode(&mut self, encoder: &mut wgpu::CommandEncoder, step: &Step<'_>, rows: usize) {
+    /// Encodes the operations of some phases.
+    fn encode(&mut self, encoder: &mut CommandEncoder, wanted: &Pass) {
+        let cache = wanted.cache.and_then(|cache| self.caches.get(cache.0)).and_then(Option::as_ref);
         let mut pass = encoder.begin_compute_pass(&wgpu::ComputePassDescriptor::default());
-        for operation in &self.operations {
-            let wanted = match (operation.phase, step.want) {
-                (Phase::Body, _) | (Phase::Sample, Want::Sample(..)) => true,
-                (Phase::Head, want) => want != Want::Nothing,
-                (Phase::Sample, _) => false,
+        for operation in self.bound.operations.iter().filter(|operation| wanted.phases.contains(&operation.phase)) {
+            let rows = match operation.phase {
+                Phase::Body | Phase::Tail => wanted.rows,
+                Phase::Head | Phase::Change | Phase::Sample => wanted.choices,
             };
-            if !wanted {
-                continue;
-            }
-            let rows = if operation.phase == Phase::Body { rows } else { 1 };
             let dispatch = operation.many.as_ref().filter(|_| rows > 1).unwrap_or(&operation.single);
-            let group = match &dispatch.groups {
-                Groups::Shared(group) => group,
-                Groups::PerCache(index) => match &self.caches[step.cache.0] {
-                    Some(cache) => &cache.groups[*index],
-                    None => continue,
-                },
+            let group = match (&dispatch.groups, cache) {
+                (Groups::Shared(group), _) => group,
+                (Groups::PerCache(index), Some(cache)) => &cache.groups[*index],
+                (Groups::PerCache(_), None) => continue,
             };
             let (x, y) = dispatch.grid.workgroups(rows as u32);
             pass.set_pipeline(&dispatch.pipeline);
@@ -158,6 +168,140 @@ impl GpuExecutor {
             pass.dispatch_workgroups(x, y, 1);
             self.counters.dispatches += 1;
         }
+        self.counters.passes += 1;
+    }
+
+    /// Submits what was encoded and starts to wait for it.
+    fn finish(&mut self, mut encoder: CommandEncoder, wanted: Wanted) -> Ticket {
+        let staging = self.readback.copy(&mut encoder, wanted, &self.resources);
+        let submission = self.gpu.queue.submit([encoder.finish()]);
+        let ticket = self.next_ticket;
+        self.next_ticket += 1;
+        self.readback.submitted(&self.gpu, ticket, wanted, staging, submission);
+        self.counters.submits += 1;
+        Ticket(ticket)
+    }
+
+    fn encoder(&self) -> CommandEncoder {
+        self.gpu.device.create_command_encoder(&wgpu::CommandEncoderDescriptor::default())
+    }
+
+    /// An empty cache that is not yet among the executor's.
+    fn new_cache(&mut self) -> Result<Cache, BackendError> {
+        self.gpu.failure.check()?;
+        let (buffers, verdicts) = CacheBuffers::start(&self.gpu, &self.graph.caches, self.options)?;
+        // A browser answers later; the next collect hears it.
+        settle(verdicts, &mut self.verdicts)?;
+        let groups = self.bound.bind_cache(&self.gpu, &self.resources, &buffers);
+        self.late(buffers.allocations.count() + groups.len());
+        Ok(Cache { buffers, groups, length: 0 })
+    }
+
+    fn keep_cache(&mut self, cache: Cache) -> CacheId {
+        let free = self.caches.iter().position(Option::is_none);
+        let index = free.unwrap_or(self.caches.len());
+        match free {
+            Some(index) => self.caches[index] = Some(cache),
+            None => self.caches.push(Some(cache)),
+        }
+        CacheId(index)
+    }
+
+    /// Counts what was created after the first step.
+    fn late(&mut self, resources: usize) {
+        if self.counters.steps > 0 {
+            self.counters.late_resources += resources as u64;
+        }
+    }
+
+    /// Plans and binds anew, with the adapters that are active now.
+    fn rebind(&mut self) -> Result<(), BackendError> {
+        let rank = self.resources.adapters.rank();
+        if rank > 0 {
+            let mut allocations = Allocations::new(&self.gpu);
+            let bytes = (stride(rank) * self.options.batch.next_multiple_of(8) * 4) as u64;
+            let (buffer, verdict) = allocations.start(&self.gpu, bytes, STORAGE, "an adapter's inner products");
+            settle(vec![verdict], &mut self.verdicts)?;
+            self.resources.adapters.narrow = Some(buffer);
+            self.resources.adapters.narrow_allocations = Some(allocations);
+        }
+        let Resources { weights, adapters, .. } = &self.resources;
+        let plan = plan(&self.graph, weights, adapters, self.gpu.tuning, self.options)?;
+        let scope = bound::scope(&self.gpu);
+        let (bound, room) = Bound::new(&self.gpu, &self.resources, &plan.calls);
+        let mut made = bound.resources();
+        for cache in self.caches.iter_mut().flatten() {
+            cache.groups = bound.bind_cache(&self.gpu, &self.resources, &cache.buffers);
+            made += cache.groups.len();
+        }
+        self.bound = bound;
+        self.late(made);
+        settle(vec![bound::verdict(scope), room], &mut self.verdicts)
+    }
+
+    /// Writes what changes in the held logits, in several submissions if there is more than room for.
+    fn write_changes(&mut self, choice: &HeldChoice<'_>) {
+        let mask = mask_words(self.graph.vocabulary);
+        let mut rest = choice.changes;
+        while rest.len() > MOST_CHANGES {
+            let (some, more) = rest.split_at(MOST_CHANGES);
+            rest = more;
+            self.write_some_changes(some, None, mask);
+            let header = Header { changes: some.len() as u32, ..Header::new(0, 1) };
+            self.stage(header, &[]);
+            self.gpu.queue.write_buffer(&self.resources.step, 0, bytemuck::cast_slice(&self.staging));
+            let mut encoder = self.encoder();
+            self.encode(&mut encoder, &Pass { phases: &[Phase::Change], cache: None, rows: 1, choices: 1 });
+            self.gpu.queue.submit([encoder.finish()]);
+            self.counters.submits += 1;
+        }
+        self.write_some_changes(rest, choice.allowed, mask);
+        let header = Header {
+            candidates: candidates_for(&[choice.rule], choice.candidates),
+            changes: rest.len() as u32,
+            masked: u32::from(choice.allowed.is_some()),
+            ..Header::new(0, 1)
+        };
+        self.stage(header, &[choice.rule]);
+        self.gpu.queue.write_buffer(&self.resources.step, 0, bytemuck::cast_slice(&self.staging));
+    }
+
+    fn write_some_changes(
+        &mut self,
+        changes: &[LogitChange],
+        allowed: Option<&[u32]>,
+        mask: usize,
+    ) {
+        if let Some(allowed) = allowed {
+            self.staging.clear();
+            self.staging.extend(allowed.iter().take(mask));
+            self.staging.resize(mask, 0);
+            self.gpu.queue.write_buffer(&self.resources.changes, 0, bytemuck::cast_slice(&self.staging));
+        }
+        if changes.is_empty() {
+            return;
+        }
+        self.staging.clear();
+        let words = |change: &LogitChange| {
+            [change.token, change.divisor.to_bits(), change.bias.to_bits()]
+        };
+        self.staging.extend(changes.iter().flat_map(words));
+        self.gpu.queue.write_buffer(&self.resources.changes, mask as u64 * 4, bytemuck::cast_slice(&self.staging));
+    }
+
+    /// Whether a choice keeps the contract.
+    fn check_choice(&self, choice: &HeldChoice<'_>) -> Result<(), BackendError> {
+        if self.left != Left::Logits {
+            return invalid("the step before held no logits");
+        }
+        // Only bits of tokens that exist allow something.
+        let vocabulary = self.graph.vocabulary;
+        let exists = |word: usize| u32::MAX >> (32 - (vocabulary - 32 * word).min(32));
+        let allows = |allowed: &[u32]| (0..mask_words(vocabulary)).zip(allowed).any(|(word, bits)| bits & exists(word) != 0);
+        if choice.allowed.is_some_and(|allowed| !allows(allowed)) {
+            return invalid("no token is allowed");
+        }
+        Ok(())
     }
 }
 
@@ -167,28 +311,8 @@ impl Executor for GpuExecutor {
     }
 
     fn create_cache(&mut self) -> Result<CacheId, BackendError> {
-        self.gpu.failure.check()?;
-        let (buffers, verdicts) = CacheBuffers::start(&self.gpu, &self.shapes, self.options.context)?;
-        for mut verdict in verdicts {
-            match (&mut verdict).now_or_never() {
-                Some(result) => result?,
-                // A browser answers later; the next collect hears it.
-                None => self.verdicts.push(verdict),
-            }
-        }
-        let groups: Vec<_> =
-            self.recipes.iter().map(|recipe| self.resources.bind(&self.gpu, recipe, Some(&buffers))).collect();
-        if self.counters.steps > 0 {
-            self.counters.late_resources += (buffers.count() + groups.len()) as u64;
-        }
-        let cache = Some(Cache { _allocations: buffers.allocations, groups, length: 0 });
-        let free = self.caches.iter().position(Option::is_none);
-        let index = free.unwrap_or(self.caches.len());
-        match free {
-            Some(index) => self.caches[index] = cache,
-            None => self.caches.push(cache),
-        }
-        Ok(CacheId(index))
+        let cache = self.new_cache()?;
+        Ok(self.keep_cache(cache))
     }
 
     fn drop_cache(&mut self, cache: CacheId) {
@@ -197,52 +321,113 @@ impl Executor for GpuExecutor {
         }
     }
 
-    fn fork_cache(&mut self, _from: CacheId, _length: usize) -> Result<CacheId, BackendError> {
-        Err(unsupported("forked caches"))
+    fn fork_cache(&mut self, from: CacheId, length: usize) -> Result<CacheId, BackendError> {
+        let Some(filled) = self.cache(from).map(|cache| cache.length) else {
+            return invalid(format!("there is no cache {}", from.0));
+        };
+        if length > filled {
+            return invalid(format!("cache {} holds {filled} positions, not {length}", from.0));
+        }
+        let mut fork = self.new_cache()?;
+        fork.length = length;
+        let mut encoder = self.encoder();
+        if let Some(from) = self.cache(from).filter(|_| length > 0) {
+            fork.buffers.copy_from(&mut encoder, &from.buffers, &self.graph.caches, self.options, length);
+        }
+        self.gpu.queue.submit([encoder.finish()]);
+        self.counters.submits += 1;
+        Ok(self.keep_cache(fork))
     }
 
-    fn choose(&mut self, _choice: HeldChoice<'_>) -> Result<Ticket, BackendError> {
-        Err(unsupported("held logits"))
+    fn choose(&mut self, choice: HeldChoice<'_>) -> Result<Ticket, BackendError> {
+        self.gpu.failure.check()?;
+        self.check_choice(&choice)?;
+        self.write_changes(&choice);
+        let changed = !choice.changes.is_empty() || choice.allowed.is_some();
+        let phases: &[_] = if changed { &[Phase::Change, Phase::Sample] } else { &[Phase::Sample] };
+        let mut encoder = self.encoder();
+        self.encode(&mut encoder, &Pass { phases, cache: None, rows: 1, choices: 1 });
+        self.left = Left::Tokens(1);
+        Ok(self.finish(encoder, Wanted::Sample { choices: 1, candidates: choice.candidates.max(2) }))
     }
 
-    fn add_adapter(&mut self, _parts: &mut LowRanks<'_>) -> Result<AdapterId, BackendError> {
-        Err(unsupported("an adapter"))
+    fn add_adapter(&mut self, parts: &mut LowRanks<'_>) -> Result<AdapterId, BackendError> {
+        self.gpu.failure.check()?;
+        let mut adapter = Adapter::new(&self.gpu);
+        let mut verdicts = Vec::new();
+        for part in parts {
+            adapter.add(&self.gpu, &self.graph, &part?, &mut verdicts)?;
+        }
+        settle(verdicts, &mut self.verdicts)?;
+        self.late(adapter.buffers());
+        Ok(AdapterId(self.resources.adapters.keep(adapter)))
     }
 
-    fn use_adapters(&mut self, _active: &[(AdapterId, f32)]) -> Result<(), BackendError> {
-        Err(unsupported("an adapter"))
+    fn use_adapters(&mut self, active: &[(AdapterId, f32)]) -> Result<(), BackendError> {
+        self.gpu.failure.check()?;
+        for (adapter, factor) in active {
+            if self.resources.adapters.parts(adapter.0).is_none() {
+                return invalid(format!("there is no adapter {}", adapter.0));
+            }
+            if !factor.is_finite() {
+                return invalid(format!("adapter {} cannot be used {factor} times", adapter.0));
+            }
+        }
+        let active: Vec<_> = active.iter().map(|(adapter, factor)| (adapter.0, *factor)).collect();
+        if self.resources.adapters.active == active {
+            return Ok(());
+        }
+        self.resources.adapters.active = active;
+        self.rebind()
     }
 
-    fn drop_adapter(&mut self, _adapter: AdapterId) {}
+    fn drop_adapter(&mut self, adapter: AdapterId) {
+        let active = &mut self.resources.adapters.active;
+        let used = active.len();
+        active.retain(|(used, _)| *used != adapter.0);
+        // Nothing of what is bound may outlast its buffers. Should binding fail, the next step says so.
+        if active.len() < used
+            && let Err(error) = self.rebind()
+        {
+            self.gpu.failure.set(error);
+        }
+        self.resources.adapters.remove(adapter.0);
+    }
 
     fn submit(&mut self, step: Step<'_>) -> Result<Ticket, BackendError> {
         self.gpu.failure.check()?;
         let rows = self.check(&step)?;
-        let wanted = match step.want {
-            Want::Nothing => Wanted::Nothing,
-            Want::Sample(rules, _) if rules.len() != 1 => return Err(unsupported("several choices a step")),
-            Want::Sample(_, reported) => Wanted::Sample(reported.max(2)),
-            Want::Logits => Wanted::Logits,
-            Want::Hold => return Err(unsupported("held logits")),
-            Want::Hidden => return Err(unsupported("hidden states")),
+        let (wanted, phases): (_, &[_]) = match step.want {
+            Want::Nothing => (Wanted::Nothing, &[Phase::Body]),
+            Want::Sample(rules, reported) => (
+                Wanted::Sample { choices: rules.len(), candidates: reported.max(2) },
+                &[Phase::Body, Phase::Tail, Phase::Head, Phase::Sample],
+            ),
+            Want::Logits => (Wanted::Logits, &[Phase::Body, Phase::Tail, Phase::Head]),
+            Want::Hold => (Wanted::Nothing, &[Phase::Body, Phase::Tail, Phase::Head]),
+            Want::Hidden => (Wanted::Hidden(rows), &[Phase::Body, Phase::Tail]),
         };
+        if let Wanted::Hidden(_) = wanted
+            && let Some(verdict) = self.readback.prepare_hidden(&self.gpu)
+        {
+            settle(vec![verdict], &mut self.verdicts)?;
+            self.late(1);
+        }
         self.write_step(&step, rows);
-        let mut encoder = self.gpu.device.create_command_encoder(&wgpu::CommandEncoderDescriptor::default());
-        self.encode(&mut encoder, &step, rows);
-        let staging =
-            self.readback.copy(&mut encoder, wanted, &self.resources.result, &self.resources.slots[self.logits]);
-        let submission = self.gpu.queue.submit([encoder.finish()]);
-        let ticket = self.next_ticket;
-        self.next_ticket += 1;
-        self.readback.submitted(&self.gpu, ticket, wanted, staging, submission);
+        let choices = if let Wanted::Sample { choices, .. } = wanted { choices } else { 1 };
+        let mut encoder = self.encoder();
+        self.encode(&mut encoder, &Pass { phases, cache: Some(step.cache), rows, choices });
+        let ticket = self.finish(encoder, wanted);
         if let Some(Some(cache)) = self.caches.get_mut(step.cache.0) {
             cache.length = step.position + rows;
         }
-        self.sampled = matches!(wanted, Wanted::Sample(_));
+        self.left = match step.want {
+            Want::Sample(..) => Left::Tokens(choices),
+            Want::Hold => Left::Logits,
+            _ => Left::Nothing,
+        };
         self.counters.steps += 1;
-        self.counters.submits += 1;
-        self.counters.passes += 1;
-        Ok(Ticket(ticket))
+        Ok(ticket)
     }
 
     fn collect(&mut self, ticket: Ticket) -> LocalBoxFuture<'_, Result<StepOutput, BackendError>> {

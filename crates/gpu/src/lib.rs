@@ -29,6 +29,7 @@
 mod adapter;
 mod allocation;
 mod binding;
+mod bound;
 mod cache;
 mod executor;
 mod failure;
@@ -37,6 +38,7 @@ mod graph_test;
 mod header;
 mod kernels;
 mod load;
+mod low_rank;
 mod pipelines;
 mod plan;
 mod quants;

@@ -1,18 +1,19 @@
 //! From a graph and a file to an executor.
 
-use nearside_engine::backend::{BackendError, Counters, ExecutorOptions, LoadProgress, WeightFile};
+use nearside_engine::backend::{BackendError, Counters, ExecutorOptions, LoadProgress, MAX_CHOICES, WeightFile};
 use nearside_engine::graph::Graph;
 use wgpu::BufferUsages;
 
 use crate::adapter::Gpu;
-use crate::allocation::{ALIGNMENT, Allocations, STORAGE};
-use crate::binding::{Recipe, Resources, StepLayout};
-use crate::cache::fitting_context;
-use crate::executor::{Dispatch, GpuExecutor, Groups, Operation};
-use crate::failure::from_wgpu;
-use crate::kernels::sample::RESULT_WORDS;
-use crate::pipelines::Pipelines;
-use crate::plan::{Call, Plan, plan, slot_rows, stride};
+use crate::allocation::{Allocations, STORAGE};
+use crate::binding::{Resources, StepLayout};
+use crate::bound::{self, Bound};
+use crate::cache::{fitting_context, fitting_format};
+use crate::executor::{GpuExecutor, Left};
+use crate::kernels::change_logits;
+use crate::kernels::sample::{Deal, RESULT_WORDS};
+use crate::low_rank::Adapters;
+use crate::plan::{plan, slot_rows, stride, turn_count};
 use crate::readback::Readback;
 use crate::weights::Weights;
 
@@ -26,43 +27,29 @@ pub(crate) async fn load(
 ) -> Result<GpuExecutor, BackendError> {
     gpu.failure.check()?;
     graph.check()?;
-    let mut allocations = Allocations::default();
+    let mut allocations = Allocations::new(gpu);
     let options = fitting_options(gpu, graph, options)?;
     let weights = Weights::load(gpu, graph, &file, &mut allocations, progress).await?;
     let weight_bytes = weights.bytes;
-    let plan = plan(graph, &weights, gpu.tuning, options)?;
-    let resources = resources(gpu, graph, &plan, weights, options, &mut allocations).await?;
-    let readback = Readback::new(gpu, graph.vocabulary, &mut allocations).await?;
-
-    let scope = gpu.device.push_error_scope(wgpu::ErrorFilter::Validation);
-    let mut binder =
-        Binder { gpu, resources: &resources, pipelines: Pipelines::default(), params: Vec::new(), recipes: Vec::new() };
-    let mut operations = Vec::new();
-    for planned in &plan.calls {
-        let single = binder.dispatch(&planned.single);
-        let many = planned.many.as_ref().map(|call| binder.dispatch(call));
-        operations.push(Operation { phase: planned.phase, single, many });
-    }
-    let Binder { params, recipes, .. } = binder;
-    gpu.queue.write_buffer(&resources.params, 0, bytemuck::cast_slice(&params));
-    if let Some(error) = scope.pop().await {
-        return Err(from_wgpu(&error, 0, "a kernel"));
-    }
+    let resources = resources(gpu, graph, weights, options, &mut allocations).await?;
+    let readback = Readback::new(gpu, graph, options, &mut allocations).await?;
+    let plan = plan(graph, &resources.weights, &resources.adapters, gpu.tuning, options)?;
+    let scope = bound::scope(gpu);
+    let (bound, room) = Bound::new(gpu, &resources, &plan.calls);
+    bound::verdict(scope).await?;
+    room.await?;
     gpu.failure.check()?;
     Ok(GpuExecutor {
         gpu: gpu.clone(),
+        graph: graph.clone(),
         options,
         resources,
-        operations,
-        recipes,
+        bound,
         turns: plan.turns,
         caches: Vec::new(),
-        shapes: graph.caches.clone(),
-        table_rows: graph.vocabulary,
-        logits: graph.logits.0,
         readback,
         verdicts: Vec::new(),
-        sampled: false,
+        left: Left::Nothing,
         next_ticket: 0,
         counters: Counters { weight_bytes, ..Counters::default() },
         staging: Vec::new(),
@@ -72,8 +59,12 @@ pub(crate) async fn load(
 
 /// The options lowered to what the device can do.
 fn fitting_options(gpu: &Gpu, graph: &Graph, options: ExecutorOptions) -> Result<ExecutorOptions, BackendError> {
+    let options = ExecutorOptions { cache: fitting_format(graph, options.cache), ..options };
     let context = fitting_context(gpu, graph, options);
-    let widest = graph.slots.iter().map(|width| stride(*width) as u64 * 4).max().unwrap_or(1).max(1);
+    // Slots that hold only the last rows do not limit how many there are before them.
+    let probe = slot_rows(graph, ExecutorOptions { batch: 2, choices: 1, ..options });
+    let body = graph.slots.iter().zip(probe).filter(|(_, rows)| *rows == 2);
+    let widest = body.map(|(width, _)| stride(*width) as u64 * 4).max().unwrap_or(1).max(1);
     let most = gpu.facts.max_storage_binding_size / widest;
     let batch = options.batch.min(usize::try_from(most).unwrap_or(usize::MAX)).min(context);
     if context == 0 || batch == 0 {
@@ -83,63 +74,38 @@ fn fitting_options(gpu: &Gpu, graph: &Graph, options: ExecutorOptions) -> Result
             remedy: "ask for at least one position and one token",
         });
     }
-    Ok(ExecutorOptions { context, batch, ..options })
+    let choices = options.choices.clamp(1, MAX_CHOICES).min(batch);
+    Ok(ExecutorOptions { context, batch, choices, ..options })
 }
 
 async fn resources(
     gpu: &Gpu,
     graph: &Graph,
-    plan: &Plan,
     weights: Weights,
     options: ExecutorOptions,
     allocations: &mut Allocations,
 ) -> Result<Resources, BackendError> {
     let usage = STORAGE | BufferUsages::COPY_SRC;
     let mut slots = Vec::new();
-    for (width, rows) in graph.slots.iter().zip(slot_rows(graph, options.batch)) {
+    for (width, rows) in graph.slots.iter().zip(slot_rows(graph, options)) {
         // Kernels read whole tiles of rows, though they write only the step's.
         let bytes = (stride(*width) * rows.next_multiple_of(8) * 4) as u64;
         slots.push(allocations.buffer(gpu, bytes, usage, "activations").await?);
     }
-    let layout = StepLayout::new(options.batch, plan.turn_count);
-    let calls: u64 = plan.calls.iter().map(|planned| 1 + u64::from(planned.many.is_some())).sum();
-    let uniform = BufferUsages::UNIFORM | BufferUsages::COPY_DST;
+    let layout = StepLayout::new(options.choices, options.batch, turn_count(graph));
+    let deal = Deal::new(graph.vocabulary as u32);
+    let choices = options.choices as u64;
+    let mut sampling = async |words: u64| allocations.buffer(gpu, words * 4, usage, "sampling").await;
     Ok(Resources {
         slots,
         weights,
+        adapters: Adapters::default(),
+        groups: sampling(choices * deal.group_words()).await?,
+        selected: sampling(choices * 64).await?,
+        result: sampling(choices * RESULT_WORDS as u64).await?,
+        changes: sampling(change_logits::buffer_words(graph.vocabulary) as u64).await?,
         step: allocations.buffer(gpu, layout.size(), STORAGE | BufferUsages::UNIFORM, "a step's input").await?,
         layout,
-        params: allocations.buffer(gpu, calls * ALIGNMENT, uniform, "parameters").await?,
-        groups: allocations.buffer(gpu, u64::from(plan.deal.groups) * 12, STORAGE, "sampling").await?,
-        selected: allocations.buffer(gpu, 256, STORAGE, "sampling").await?,
-        result: allocations.buffer(gpu, RESULT_WORDS as u64 * 4, usage, "sampling").await?,
         nothing: allocations.buffer(gpu, 16, STORAGE, "an empty binding").await?,
     })
-}
-
-struct Binder<'a> {
-    gpu: &'a Gpu,
-    resources: &'a Resources,
-    pipelines: Pipelines,
-    params: Vec<u32>,
-    recipes: Vec<Recipe>,
-}
-
-impl Binder<'_> {
-    fn dispatch(&mut self, call: &Call) -> Dispatch {
-        let compiled = self.pipelines.get(self.gpu, &call.program);
-        let offset = self.params.len() as u64 * 4;
-        self.params.extend(&call.params);
-        self.params.resize((offset + ALIGNMENT) as usize / 4, 0);
-        let bindings =
-            call.program.bindings.iter().map(|binding| binding.0).zip(call.sources.iter().copied()).collect();
-        let recipe = Recipe { layout: compiled.layout, params: offset, bindings };
-        let groups = if call.sources.iter().any(|source| source.per_cache()) {
-            self.recipes.push(recipe);
-            Groups::PerCache(self.recipes.len() - 1)
-        } else {
-            Groups::Shared(self.resources.bind(self.gpu, &recipe, None))
-        };
-        Dispatch { pipeline: compiled.pipeline, groups, grid: call.grid }
-    }
 }

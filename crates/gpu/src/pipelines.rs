@@ -1,6 +1,7 @@
-//! Programs become pipelines, each once.
+//! Programs become pipelines, each once for a device: a model that is loaded again finds its own.
 
 use std::collections::HashMap;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use wgpu::{BindGroupLayout, ComputePipeline};
 
@@ -15,22 +16,27 @@ pub(crate) struct Compiled {
     pub(crate) layout: BindGroupLayout,
 }
 
-/// Everything compiled so far.
+/// Everything compiled so far; clones share it.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Pipelines(Arc<Mutex<Compilations>>);
+
 #[derive(Debug, Default)]
-pub(crate) struct Pipelines {
+struct Compilations {
     compiled: HashMap<Program, Compiled>,
     layouts: HashMap<Vec<(u32, Access)>, BindGroupLayout>,
 }
 
 impl Pipelines {
     /// The pipeline of a program, compiled now if it was not before.
-    pub(crate) fn get(&mut self, gpu: &Gpu, program: &Program) -> Compiled {
-        if let Some(compiled) = self.compiled.get(program) {
+    pub(crate) fn get(&self, gpu: &Gpu, program: &Program) -> Compiled {
+        let mut held = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(compiled) = held.compiled.get(program) {
             return compiled.clone();
         }
-        let layout = self.layouts.entry(program.bindings.clone()).or_insert_with(|| layout(gpu, &program.bindings));
-        let compiled = compile(gpu, program, layout);
-        self.compiled.insert(program.clone(), compiled.clone());
+        let layout =
+            held.layouts.entry(program.bindings.clone()).or_insert_with(|| layout(gpu, &program.bindings)).clone();
+        let compiled = compile(gpu, program, &layout);
+        held.compiled.insert(program.clone(), compiled.clone());
         compiled
     }
 }

@@ -8,7 +8,6 @@ pub(crate) use crate::adapter::Gpu;
 use crate::adapter::{GpuOptions, open};
 use crate::header::Header;
 use crate::kernels::{Grid, Program};
-use crate::pipelines::Pipelines;
 use crate::quants::{Packing, Planes, packing, reference};
 
 /// Arbitrary numbers that are the same every time.
@@ -178,7 +177,7 @@ impl<'a> Run<'a> {
         };
         let uniforms = [create(&self.step.words(), BufferUsages::UNIFORM), create(&self.params, BufferUsages::UNIFORM)];
         let buffers: Vec<_> = self.buffers.iter().map(|words| create(words, BufferUsages::STORAGE)).collect();
-        let compiled = Pipelines::default().get(self.gpu, &self.program);
+        let compiled = self.gpu.pipelines.get(self.gpu, &self.program);
         let bindings = self.program.bindings.iter().map(|binding| binding.0);
         assert_eq!(self.program.bindings.len(), buffers.len(), "{}", self.program.label);
         let entries: Vec<_> = (0..2)

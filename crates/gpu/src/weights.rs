@@ -144,7 +144,7 @@ impl Upload<'_, '_> {
         allocations: &mut Allocations,
     ) -> Result<Matrix, BackendError> {
         let (rows, columns) = (tensor.rows() as usize, tensor.columns() as usize);
-        let rows_per_piece = self.rows_per_piece(tensor, packing, columns)?;
+        let rows_per_piece = rows_per_piece(self.gpu, packing, columns, &tensor.name)?;
         let mut matrix = Matrix { packing, columns, pieces: Vec::new() };
         let mut first_row = 0;
         while first_row < rows {
@@ -161,23 +161,6 @@ impl Upload<'_, '_> {
             first_row += piece_rows;
         }
         Ok(matrix)
-    }
-
-    fn rows_per_piece(&self, tensor: &TensorInfo, packing: &Packing, columns: usize) -> Result<usize, BackendError> {
-        let facts = &self.gpu.facts;
-        let (quants, extras) = packing.group_bytes(columns);
-        let spare = facts.max_storage_binding_size.saturating_sub(packing.table_bytes());
-        let by_binding = spare / quants.max(extras).max(1) as u64;
-        let spare = facts.max_buffer_size.saturating_sub(ALIGNMENT + packing.table_bytes());
-        let by_buffer = spare / (quants + extras).max(1) as u64;
-        match by_binding.min(by_buffer) {
-            0 => Err(BackendError::Unsupported {
-                what: format!("a row of {columns} elements (tensor `{}`)", tensor.name),
-                backend: "GPU",
-                remedy: "use the CPU backend",
-            }),
-            groups => Ok(usize::try_from(groups).unwrap_or(usize::MAX).saturating_mul(LANES)),
-        }
     }
 
     /// Reads, packs and writes a piece, some groups of rows at a time.
@@ -268,4 +251,27 @@ impl Upload<'_, '_> {
 
 fn tensor_share(rows: usize, row_bytes: usize) -> u64 {
     (rows * row_bytes) as u64
+}
+
+/// How many rows of a matrix fit a buffer and a binding, in whole groups.
+pub(crate) fn rows_per_piece(
+    gpu: &Gpu,
+    packing: &Packing,
+    columns: usize,
+    name: &str,
+) -> Result<usize, BackendError> {
+    let facts = &gpu.facts;
+    let (quants, extras) = packing.group_bytes(columns);
+    let spare = facts.max_storage_binding_size.saturating_sub(packing.table_bytes());
+    let by_binding = spare / quants.max(extras).max(1) as u64;
+    let spare = facts.max_buffer_size.saturating_sub(ALIGNMENT + packing.table_bytes());
+    let by_buffer = spare / (quants + extras).max(1) as u64;
+    match by_binding.min(by_buffer) {
+        0 => Err(BackendError::Unsupported {
+            what: format!("a row of {columns} elements (tensor `{name}`)"),
+            backend: "GPU",
+            remedy: "use the CPU backend",
+        }),
+        groups => Ok(usize::try_from(groups).unwrap_or(usize::MAX).saturating_mul(LANES)),
+    }
 }

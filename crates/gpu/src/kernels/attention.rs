@@ -1,5 +1,7 @@
 //! Causal attention over a cache, with a running softmax.
 
+use nearside_engine::backend::CacheFormat;
+
 use super::{Access, Grid, Program};
 
 /// Tokens that one workgroup takes together in a step of several.
@@ -51,14 +53,23 @@ fn queries(single: bool) -> u32 {
     if single { 1 } else { QUERIES }
 }
 
-/// For one token or for several. Bindings: query, keys, values, output.
-pub(crate) fn program(head_dim: u32, single: bool) -> Program {
+/// For one token or for several. Bindings: query, keys, values, output, and with eight-bit codes the scales
+/// of the keys and of the values.
+pub(crate) fn program(head_dim: u32, single: bool, format: CacheFormat) -> Program {
     use Access::{Read, Write};
+    let coded = format == CacheFormat::Q8_0;
     Program::new(
         "attention",
         &[include_str!("attention.wgsl")],
-        &[("HEAD_DIM", head_dim), ("QUERIES", queries(single)), ("THREADS", (head_dim / 2).max(THREADS))],
-        [(2, Read), (3, Read), (4, Read), (5, Write)],
+        &[
+            ("HEAD_DIM", head_dim),
+            ("QUERIES", queries(single)),
+            ("THREADS", (head_dim / 2).max(THREADS)),
+            ("Q8", u32::from(coded)),
+        ],
+        [(2, Read), (3, Read), (4, Read), (5, Write)]
+            .into_iter()
+            .chain(coded.then_some([(6, Read), (7, Read)]).into_iter().flatten()),
     )
 }
 
@@ -77,8 +88,10 @@ pub(crate) fn plain(query: &[f32], keys: &[Vec<f32>], values: &[Vec<f32>], scale
 
 #[cfg(test)]
 mod tests {
+    use nearside_engine::backend::CacheFormat;
+
     use super::{Params, plain, program};
-    use crate::kernels::store_cache;
+    use crate::kernels::store_cache::{self, Plane};
     use crate::testing::{Gpu, Random, Run, close, each_gpu, matrix};
 
     struct Case {
@@ -91,15 +104,19 @@ mod tests {
     }
 
     fn check(gpu: &Gpu, case: &Case) {
+        check_format(gpu, case, CacheFormat::F16);
+        if case.head_dim.is_multiple_of(32) {
+            check_format(gpu, case, CacheFormat::Q8_0);
+        }
+    }
+
+    fn check_format(gpu: &Gpu, case: &Case, format: CacheFormat) {
         let Case { rows, position, heads, cache_heads, head_dim, window } = *case;
         let mut random = Random::new(6);
         let context = position + rows + 3;
-        let halves = |random: &mut Random| -> Vec<f32> {
-            let values = random.floats(cache_heads * head_dim);
-            values.iter().map(|value| half::f16::from_f32(*value).to_f32()).collect()
-        };
-        let keys: Vec<_> = (0..position + rows).map(|_| halves(&mut random)).collect();
-        let values: Vec<_> = (0..position + rows).map(|_| halves(&mut random)).collect();
+        let stored = |random: &mut Random| store_cache::kept(&random.floats(cache_heads * head_dim), head_dim, format);
+        let keys: Vec<_> = (0..position + rows).map(|_| stored(&mut random)).collect();
+        let values: Vec<_> = (0..position + rows).map(|_| stored(&mut random)).collect();
         let queries: Vec<_> = (0..rows).map(|_| random.floats(heads * head_dim)).collect();
         let share = heads / cache_heads;
         let expected: Vec<Vec<f32>> = (0..rows)
@@ -118,9 +135,9 @@ mod tests {
                     .collect()
             })
             .collect();
-        let mut caches = [vec![0; cache_heads * context * head_dim / 2], vec![0; cache_heads * context * head_dim / 2]];
-        store_cache::plain(&mut caches[0], &keys, head_dim, context, 0);
-        store_cache::plain(&mut caches[1], &values, head_dim, context, 0);
+        let mut caches = [Plane::new(cache_heads, head_dim, context, format), Plane::new(cache_heads, head_dim, context, format)];
+        caches[0].store(&keys, 0);
+        caches[1].store(&values, 0);
         let stride = (heads * head_dim).next_multiple_of(32);
         let params = Params {
             row_limit: 64,
@@ -136,12 +153,15 @@ mod tests {
             if single && rows > 1 {
                 continue;
             }
-            let mut run = Run::new(gpu, &program(head_dim as u32, single), &params.words(), rows);
+            let mut run = Run::new(gpu, &program(head_dim as u32, single, format), &params.words(), rows);
             run.step.position = position as u32;
-            run.floats(&matrix(&queries, stride)).words(&caches[0]).words(&caches[1]);
+            run.floats(&matrix(&queries, stride)).words(&caches[0].codes).words(&caches[1].codes);
             let output = run.output(&vec![0.0; rows * stride]);
+            if format == CacheFormat::Q8_0 {
+                run.words(&caches[0].scales).words(&caches[1].scales);
+            }
             let found = run.go(params.grid(single)).floats(output);
-            close(&found, &matrix(&expected, stride), 1e-4, &format!("{rows} at {position}, {head_dim}"));
+            close(&found, &matrix(&expected, stride), 1e-4, &format!("{rows} at {position}, {head_dim}, {format:?}"));
         }
     }
 

@@ -12,7 +12,6 @@ struct Params {
     scale: f32,
 }
 
-const CHUNKS: u32 = HEAD_DIM / 8u;
 const WORDS: u32 = HEAD_DIM / 2u;
 const SLICES: u32 = THREADS / WORDS;
 const UNSEEN: f32 = -1e30;
@@ -22,6 +21,35 @@ const UNSEEN: f32 = -1e30;
 @group(0) @binding(3) var<storage, read> keys: array<vec4<u32>>;
 @group(0) @binding(4) var<storage, read> values: array<u32>;
 @group(0) @binding(5) var<storage, read_write> output: array<vec2<f32>>;
+//@if Q8
+@group(0) @binding(6) var<storage, read> key_scales: array<u32>;
+@group(0) @binding(7) var<storage, read> value_scales: array<u32>;
+
+const CHUNKS: u32 = HEAD_DIM / 16u;
+// Two scales a word; each position begins a word of its own.
+const SCALE_WORDS: u32 = (HEAD_DIM + 63u) / 64u;
+
+fn signed(word: u32) -> vec4<f32> {
+    return vec4<f32>(bitcast<vec4<i32>>(vec4<u32>(word) << vec4<u32>(24u, 16u, 8u, 0u)) >> vec4<u32>(24u));
+}
+
+fn half_of(word: u32, which: u32) -> f32 {
+    let both = unpack2x16float(word);
+    return select(both.x, both.y, (which & 1u) == 1u);
+}
+
+fn value_at(place: u32, word: u32) -> vec2<f32> {
+    let pair = vec2<u32>(values[place * (WORDS / 2u) + word / 2u] >> ((word & 1u) * 16u));
+    let codes = vec2<f32>(bitcast<vec2<i32>>(pair << vec2<u32>(24u, 16u)) >> vec2<u32>(24u));
+    return codes * half_of(value_scales[place * SCALE_WORDS + word / 32u], word / 16u);
+}
+//@else
+const CHUNKS: u32 = HEAD_DIM / 8u;
+
+fn value_at(place: u32, word: u32) -> vec2<f32> {
+    return unpack2x16float(values[place * WORDS + word]);
+}
+//@end
 
 var<workgroup> queries: array<vec4<f32>, QUERIES * HEAD_DIM / 4u>;
 var<workgroup> scores: array<f32, QUERIES * THREADS>;
@@ -38,7 +66,7 @@ fn main(
     let index = linear(id, count);
     let head = index % params.heads;
     let first_row = index / params.heads * QUERIES;
-    let rows = min(step.rows, params.row_limit);
+    let rows = row_count(params.row_limit);
     if first_row >= rows {
         return;
     }
@@ -76,11 +104,24 @@ fn main(
 //@end
             for (var chunk = 0u; chunk < CHUNKS; chunk++) {
                 let key = keys[at + chunk];
+//@if Q8
+                let scale = half_of(key_scales[(head_base + position) * SCALE_WORDS + chunk / 4u], chunk / 2u);
+                let first = signed(key.x);
+                let second = signed(key.y);
+                let third = signed(key.z);
+                let fourth = signed(key.w);
+//@for Q in QUERIES
+                let query$Q = $Qu * (HEAD_DIM / 4u) + chunk * 4u;
+                dot$Q += scale * (dot(first, queries[query$Q]) + dot(second, queries[query$Q + 1u])
+                    + dot(third, queries[query$Q + 2u]) + dot(fourth, queries[query$Q + 3u]));
+//@end
+//@else
                 let low = vec4<f32>(unpack2x16float(key.x), unpack2x16float(key.y));
                 let high = vec4<f32>(unpack2x16float(key.z), unpack2x16float(key.w));
 //@for Q in QUERIES
                 dot$Q += dot(low, queries[$Qu * (HEAD_DIM / 4u) + chunk * 2u]);
                 dot$Q += dot(high, queries[$Qu * (HEAD_DIM / 4u) + chunk * 2u + 1u]);
+//@end
 //@end
             }
 //@for Q in QUERIES
@@ -112,7 +153,7 @@ fn main(
         workgroupBarrier();
         if slice < SLICES {
             for (var i = slice; i < seen; i += SLICES) {
-                let value = unpack2x16float(values[(head_base + base + i) * WORDS + word]);
+                let value = value_at(head_base + base + i, word);
 //@for Q in QUERIES
                 let share$Q = shares[$Qu * THREADS + i];
                 mass$Q += share$Q;

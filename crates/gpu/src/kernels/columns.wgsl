@@ -19,7 +19,7 @@ fn main(
 ) {
     let index = linear(id, count) * THREADS + local;
     let row = index / params.width;
-    if row >= min(step.rows, params.row_limit) {
+    if row >= row_count(params.row_limit) {
         return;
     }
     let column = index % params.width;

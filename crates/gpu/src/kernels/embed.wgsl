@@ -23,12 +23,12 @@ fn main(
 ) {
     let index = linear(id, count) * THREADS + local;
     let row = index / (params.units * 4u);
-    if row >= min(step.rows, params.row_limit) {
+    if row >= row_count(params.row_limit) {
         return;
     }
     var token = tokens[row];
-    if step.sampled == 1u {
-        token = result[0];
+    if step.sampled > 0u {
+        token = result[(step.sampled - 1u) * RESULT_WORDS];
     }
     // Another piece of the table holds the token.
     if token < params.first_row || token - params.first_row >= params.piece_rows {

@@ -46,7 +46,7 @@ fn main(
     @builtin(local_invocation_index) local: u32,
 ) {
     let index = linear(id, count) * THREADS + local;
-    if index >= min(step.rows, params.row_limit) * params.stride {
+    if index >= row_count(params.row_limit) * params.stride {
         return;
     }
     output[index] = activate(gate_at(index)) * up_at(index);

@@ -1,19 +1,22 @@
-// One invocation reads every GROUPS-th logit: its best one, and the sum of exponentials relative to it.
+// One invocation reads every GROUPS-th logit of a row: its best one, and the sum of exponentials relative
+// to it.
 struct Params {
+    row_limit: u32,
     vocabulary: u32,
     groups: u32,
+    stride: u32,
 }
 
 @group(0) @binding(1) var<uniform> params: Params;
 @group(0) @binding(2) var<storage, read> logits: array<u32>;
-// Best logits, then their tokens, then the sums.
+// For each row the best logits, then their tokens, then the sums.
 @group(0) @binding(3) var<storage, read_write> groups: array<u32>;
 
 // A logit that is not a number counts as the least one. The bits are compared, since compilers may
 // assume that floats are numbers.
-fn logit_at(token: u32) -> f32 {
-    let bits = logits[token];
-    return bitcast<f32>(select(bits, 0xff7fffffu, (bits & 0x7fffffffu) > 0x7f800000u));
+fn logit_at(at: u32) -> f32 {
+    let bits = logits[at];
+    return bitcast<f32>(select(bits, LEAST, (bits & 0x7fffffffu) > 0x7f800000u));
 }
 
 @compute @workgroup_size(THREADS)
@@ -22,15 +25,18 @@ fn main(
     @builtin(num_workgroups) count: vec3<u32>,
     @builtin(local_invocation_index) local: u32,
 ) {
-    let group = linear(id, count) * THREADS + local;
-    if group >= params.groups {
+    let index = linear(id, count) * THREADS + local;
+    let row = index / params.groups;
+    if row >= row_count(params.row_limit) {
         return;
     }
-    var best = logit_at(group);
+    let group = index % params.groups;
+    let base = row * params.stride;
+    var best = logit_at(base + group);
     var token = group;
     var sum = 1.0;
     for (var at = group + params.groups; at < params.vocabulary; at += params.groups) {
-        let logit = logit_at(at);
+        let logit = logit_at(base + at);
         if logit > best {
             sum = sum * exp(best - logit) + 1.0;
             best = logit;
@@ -39,7 +45,8 @@ fn main(
             sum += exp(logit - best);
         }
     }
-    groups[group] = bitcast<u32>(best);
-    groups[params.groups + group] = token;
-    groups[2u * params.groups + group] = bitcast<u32>(sum);
+    let to = row * 3u * params.groups + group;
+    groups[to] = bitcast<u32>(best);
+    groups[to + params.groups] = token;
+    groups[to + 2u * params.groups] = bitcast<u32>(sum);
 }

@@ -27,7 +27,7 @@ var<workgroup> weights: array<vec4<f32>, 512>;
 var<workgroup> inputs: array<vec4<f32>, 512>;
 
 fn finish(token: u32, row: u32, product: f32) {
-    if token >= min(step.rows, params.row_limit) || row >= params.rows {
+    if token >= row_count(params.row_limit) || row >= params.rows {
         return;
     }
     let column = params.first_row + row;
@@ -52,7 +52,7 @@ fn main(
 ) {
     let index = linear(id, count);
     let tiles = (params.rows + 63u) / 64u;
-    let tokens = min(step.rows, params.row_limit);
+    let tokens = row_count(params.row_limit);
     let first_row = index % tiles * 64u;
     let first_token = index / tiles * 64u;
     if first_token >= tokens {

@@ -32,7 +32,7 @@ var<workgroup> partial: array<f32, THREADS * TOKENS * ROWS>;
 //@end
 
 fn finish(token: u32, row: u32, product: f32) {
-    if token >= min(step.rows, params.row_limit) || row >= params.rows {
+    if token >= row_count(params.row_limit) || row >= params.rows {
         return;
     }
     let column = params.first_row + row;
@@ -58,7 +58,7 @@ fn main(
     let index = linear(id, count);
     let tiles = (params.groups + GROUPS * ROWS - 1u) / (GROUPS * ROWS);
     let token = index / tiles * TOKENS;
-    if token >= min(step.rows, params.row_limit) {
+    if token >= row_count(params.row_limit) {
         return;
     }
     let lane = local & 15u;

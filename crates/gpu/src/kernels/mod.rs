@@ -2,10 +2,11 @@
 
 pub(crate) mod add;
 pub(crate) mod attention;
+pub(crate) mod change_logits;
 pub(crate) mod columns;
 pub(crate) mod embed;
 pub(crate) mod gate;
-pub(crate) mod last_row;
+pub(crate) mod last_rows;
 pub(crate) mod matmul;
 pub(crate) mod rms_norm;
 pub(crate) mod rope;

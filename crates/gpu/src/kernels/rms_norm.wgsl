@@ -37,7 +37,7 @@ fn main(
 ) {
     let index = linear(id, count);
     let row = index / params.groups;
-    if row >= min(step.rows, params.row_limit) {
+    if row >= row_count(params.row_limit) {
         return;
     }
     let group = index % params.groups;

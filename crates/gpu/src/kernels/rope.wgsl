@@ -24,7 +24,7 @@ fn main(
 ) {
     let index = linear(id, count) * THREADS + local;
     let row = index / (params.heads * params.pairs);
-    if row >= min(step.rows, params.row_limit) {
+    if row >= row_count(params.row_limit) {
         return;
     }
     let pair = index % params.pairs;

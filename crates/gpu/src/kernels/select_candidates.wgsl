@@ -1,21 +1,24 @@
 // One invocation counts how many logits of the selected groups are better than its own.
 struct Params {
+    row_limit: u32,
     vocabulary: u32,
     groups: u32,
+    // Logits of the most groups that are ever selected, the last of each perhaps beyond the vocabulary.
+    reach: u32,
     length: u32,
+    stride: u32,
 }
 
 @group(0) @binding(1) var<uniform> params: Params;
 @group(0) @binding(2) var<storage, read> logits: array<u32>;
 @group(0) @binding(3) var<storage, read> selected: array<u32>;
-// Token, log-sum-exp, count and nothing, then token and logit of each candidate.
 @group(0) @binding(4) var<storage, read_write> result: array<u32>;
 
 // A logit that is not a number counts as the least one. The bits are compared, since compilers may
 // assume that floats are numbers.
-fn logit_at(token: u32) -> f32 {
-    let bits = logits[token];
-    return bitcast<f32>(select(bits, 0xff7fffffu, (bits & 0x7fffffffu) > 0x7f800000u));
+fn logit_at(at: u32) -> f32 {
+    let bits = logits[at];
+    return bitcast<f32>(select(bits, LEAST, (bits & 0x7fffffffu) > 0x7f800000u));
 }
 
 @compute @workgroup_size(THREADS)
@@ -25,26 +28,34 @@ fn main(
     @builtin(local_invocation_index) local: u32,
 ) {
     let index = linear(id, count) * THREADS + local;
-    let groups = min(step.candidates, params.groups);
-    if index >= groups * params.length {
+    let row = index / params.reach;
+    if row >= row_count(params.row_limit) {
         return;
     }
-    let token = selected[index / params.length] + index % params.length * params.groups;
+    let within = index % params.reach;
+    let groups = min(step.candidates, params.groups);
+    if within >= groups * params.length {
+        return;
+    }
+    let chosen = row * 64u;
+    let token = selected[chosen + within / params.length] + within % params.length * params.groups;
     if token >= params.vocabulary {
         return;
     }
-    let mine = logit_at(token);
+    let base = row * params.stride;
+    let mine = logit_at(base + token);
     var rank = 0u;
     for (var group = 0u; group < groups && rank < step.candidates; group++) {
-        for (var other = selected[group]; other < params.vocabulary; other += params.groups) {
-            let logit = logit_at(other);
+        for (var other = selected[chosen + group]; other < params.vocabulary; other += params.groups) {
+            let logit = logit_at(base + other);
             if logit > mine || (logit == mine && other < token) {
                 rank++;
             }
         }
     }
     if rank < step.candidates {
-        result[4u + 2u * rank] = token;
-        result[5u + 2u * rank] = bitcast<u32>(mine);
+        let to = row * RESULT_WORDS + 4u + 2u * rank;
+        result[to] = token;
+        result[to + 1u] = bitcast<u32>(mine);
     }
 }

@@ -1,7 +1,9 @@
-// One invocation copies one element of the step's last row to row 0.
+// One invocation copies one element of one of the step's last rows.
 struct Params {
+    row_limit: u32,
     width: u32,
     input_stride: u32,
+    output_stride: u32,
 }
 
 @group(0) @binding(1) var<uniform> params: Params;
@@ -15,7 +17,11 @@ fn main(
     @builtin(local_invocation_index) local: u32,
 ) {
     let index = linear(id, count) * THREADS + local;
-    if index < params.width {
-        output[index] = input[(step.rows - 1u) * params.input_stride + index];
+    let row = index / params.width;
+    let rows = row_count(params.row_limit);
+    if row >= rows {
+        return;
     }
+    let column = index % params.width;
+    output[row * params.output_stride + column] = input[(step.rows - rows + row) * params.input_stride + column];
 }

@@ -1,0 +1,225 @@
+//! A graph becomes a list of kernel calls.
+
+mod operations;
+mod products;
+
+use std::sync::Arc;
+
+use nearside_engine::backend::{BackendError, ExecutorOptions};
+use nearside_engine::graph::{Graph, Op, Slot, Weight};
+
+use crate::adapter::Tuning;
+use crate::binding::Source;
+use crate::header::LAST_ROWS;
+use crate::kernels::sample::Deal;
+use crate::kernels::{Grid, Program};
+use crate::low_rank::Adapters;
+use crate::quants::UNIT;
+use crate::weights::{Matrix, Weights};
+
+/// When an operation runs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Phase {
+    /// In every step, for all its rows.
+    Body,
+    /// Where something is wanted, for all rows: the caches hold all they need without it.
+    Tail,
+    /// Where logits are wanted, for the last rows.
+    Head,
+    /// Where held logits change.
+    Change,
+    /// Where tokens are wanted, for the last rows.
+    Sample,
+}
+
+/// One dispatch to be.
+pub(crate) struct Call {
+    pub(crate) program: Program,
+    pub(crate) params: Vec<u32>,
+    pub(crate) sources: Vec<Source>,
+    pub(crate) grid: Grid,
+}
+
+/// What one operation does in a step of one row and in one of several.
+pub(crate) struct Planned {
+    pub(crate) phase: Phase,
+    pub(crate) single: Call,
+    /// The same as `single` when absent.
+    pub(crate) many: Option<Call>,
+}
+
+/// The turns that one rope operation wants for each position.
+pub(crate) struct Turns {
+    pub(crate) frequencies: Arc<[f32]>,
+    pub(crate) magnitude: f32,
+}
+
+/// Different ropes, in the order of their turns in a row.
+fn turns(graph: &Graph) -> Vec<Turns> {
+    let mut all: Vec<Turns> = Vec::new();
+    for op in &graph.ops {
+        if let Op::Rope { frequencies, magnitude, .. } = op
+            && !all.iter().any(|turns| turns.equal(frequencies, *magnitude))
+        {
+            all.push(Turns { frequencies: Arc::clone(frequencies), magnitude: *magnitude });
+        }
+    }
+    all
+}
+
+/// Turns in a row.
+pub(crate) fn turn_count(graph: &Graph) -> usize {
+    turns(graph).iter().map(|turns| turns.frequencies.len()).sum()
+}
+
+impl Turns {
+    fn equal(&self, frequencies: &[f32], magnitude: f32) -> bool {
+        *self.frequencies == *frequencies && self.magnitude.to_bits() == magnitude.to_bits()
+    }
+}
+
+/// A graph as calls.
+pub(crate) struct Plan {
+    pub(crate) calls: Vec<Planned>,
+    /// Different ropes, in the order of their turns in a row.
+    pub(crate) turns: Vec<Turns>,
+    /// How the vocabulary is dealt for sampling.
+    pub(crate) deal: Deal,
+}
+
+/// Elements between the rows of a slot: whole units, so that padded columns meet padded inputs.
+pub(crate) fn stride(width: usize) -> usize {
+    width.next_multiple_of(UNIT)
+}
+
+/// Where the operations start that no cache needs.
+fn tail_start(graph: &Graph) -> usize {
+    graph.ops.iter().rposition(|op| matches!(op, Op::StoreCache { .. })).map_or(0, |last| last + 1)
+}
+
+/// Where the operations for the last rows start.
+fn head_start(graph: &Graph) -> usize {
+    graph.ops.iter().position(|op| matches!(op, Op::LastRows { .. })).unwrap_or(graph.ops.len())
+}
+
+/// The slots that an operation touches.
+fn touched(op: &Op) -> Vec<Slot> {
+    match op {
+        Op::Embed { output, .. } => vec![*output],
+        Op::RmsNorm { input, output, .. } | Op::Columns { input, output, .. } | Op::LastRows { input, output } => {
+            vec![*input, *output]
+        }
+        Op::MatMul { residual, input, output, .. } => {
+            [Some(*input), Some(*output), *residual].into_iter().flatten().collect()
+        }
+        Op::Rope { slot, .. } => vec![*slot],
+        Op::StoreCache { key, value, .. } => vec![*key, *value],
+        Op::Attention { query, output, .. } => vec![*query, *output],
+        Op::Gate { gate, up, output, .. } => vec![*gate, *up, *output],
+        Op::Add { left, right, output } => vec![*left, *right, *output],
+    }
+}
+
+/// How many rows each slot needs.
+pub(crate) fn slot_rows(graph: &Graph, options: ExecutorOptions) -> Vec<usize> {
+    let batch = options.batch;
+    let mut rows = vec![options.choices.min(batch); graph.slots.len()];
+    for op in &graph.ops[..head_start(graph)] {
+        for slot in touched(op) {
+            rows[slot.0] = batch;
+        }
+    }
+    if let Some(Op::LastRows { input, .. }) = graph.ops.get(head_start(graph)) {
+        rows[input.0] = batch;
+    }
+    rows
+}
+
+struct Planner<'a> {
+    graph: &'a Graph,
+    weights: &'a Weights,
+    adapters: &'a Adapters,
+    tuning: Tuning,
+    options: ExecutorOptions,
+    phase: Phase,
+    plan: Plan,
+}
+
+/// Plans a graph whose weights are in place.
+pub(crate) fn plan(
+    graph: &Graph,
+    weights: &Weights,
+    adapters: &Adapters,
+    tuning: Tuning,
+    options: ExecutorOptions,
+) -> Result<Plan, BackendError> {
+    let mut planner = Planner {
+        graph,
+        weights,
+        adapters,
+        tuning,
+        options,
+        phase: Phase::Body,
+        plan: Plan { calls: Vec::new(), turns: turns(graph), deal: Deal::new(graph.vocabulary as u32) },
+    };
+    let (tail, head) = (tail_start(graph), head_start(graph));
+    for (index, op) in graph.ops.iter().enumerate() {
+        planner.phase = match index {
+            _ if index >= head => Phase::Head,
+            _ if index >= tail => Phase::Tail,
+            _ => Phase::Body,
+        };
+        planner.op(op)?;
+    }
+    planner.choose();
+    Ok(planner.plan)
+}
+
+fn unsupported(what: String) -> BackendError {
+    BackendError::Unsupported { what, backend: "GPU", remedy: "use the CPU backend" }
+}
+
+impl<'a> Planner<'a> {
+    fn width(&self, slot: Slot) -> usize {
+        self.graph.slots[slot.0]
+    }
+
+    fn stride(&self, slot: Slot) -> u32 {
+        stride(self.width(slot)) as u32
+    }
+
+    fn row_limit(&self) -> u32 {
+        match self.phase {
+            Phase::Body | Phase::Tail => self.options.batch as u32,
+            Phase::Head | Phase::Change | Phase::Sample => LAST_ROWS | self.options.choices as u32,
+        }
+    }
+
+    /// Whether the operation may meet more than one row.
+    fn several_rows(&self) -> bool {
+        matches!(self.phase, Phase::Body | Phase::Tail) || self.options.choices > 1
+    }
+
+    fn matrix(&self, weight: Weight) -> Result<&'a Matrix, BackendError> {
+        self.weights.matrices[weight.0].as_ref().ok_or_else(|| BackendError::Tensor {
+            name: self.graph.weights[weight.0].name.clone(),
+            problem: "it was not loaded as a matrix".to_owned(),
+        })
+    }
+
+    fn push(&mut self, program: Program, params: Vec<u32>, sources: Vec<Source>, grid: Grid) {
+        let single = Call { program, params, sources, grid };
+        self.plan.calls.push(Planned { phase: self.phase, single, many: None });
+    }
+
+    fn turn_offset(&self, frequencies: &[f32], magnitude: f32) -> Option<usize> {
+        let mut offset = 0;
+        for turns in &self.plan.turns {
+            if turns.equal(frequencies, magnitude) {
+                return Some(offset);
+            }
+            offset += turns.frequencies.len();
+        }
+        None
+    }
+}
