@@ -1,5 +1,7 @@
 //! Finding the device, and what is known about it.
 
+use std::sync::atomic::Ordering;
+
 use futures_util::FutureExt;
 use futures_util::future::LocalBoxFuture;
 use nearside_engine::backend::{
@@ -11,6 +13,7 @@ use crate::allocation::Allocated;
 use crate::failure::Failure;
 use crate::load;
 use crate::pipelines::Pipelines;
+use crate::self_check;
 
 /// Which of several adapters to prefer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -31,13 +34,22 @@ pub struct GpuOptions {
     pub allow_f16: bool,
     /// Whether subgroups may be used.
     pub allow_subgroups: bool,
+    /// Whether no more is asked for than WebGPU promises everywhere: bindings of 128 MiB in buffers of
+    /// 256 MiB. Invocations and memory of a workgroup are never asked for beyond that.
+    pub least_limits: bool,
     /// Natively, only an adapter whose name contains this, in any case of letters.
     pub adapter: Option<String>,
 }
 
 impl Default for GpuOptions {
     fn default() -> Self {
-        Self { power: PowerPreference::default(), allow_f16: true, allow_subgroups: true, adapter: None }
+        Self {
+            power: PowerPreference::default(),
+            allow_f16: true,
+            allow_subgroups: true,
+            least_limits: false,
+            adapter: None,
+        }
     }
 }
 
@@ -107,6 +119,19 @@ pub(crate) struct Gpu {
     pub(crate) allocated: Allocated,
 }
 
+impl Gpu {
+    /// Fails if the device has.
+    pub(crate) fn check(&self) -> Result<(), BackendError> {
+        // Natively a device says what happened to it only when it is asked.
+        if cfg!(not(target_arch = "wasm32"))
+            && let Err(error) = self.device.poll(wgpu::PollType::Poll)
+        {
+            self.failure.set(BackendError::DeviceLost { reason: error.to_string() });
+        }
+        self.failure.check()
+    }
+}
+
 /// The backend for GPUs.
 #[derive(Debug, Clone)]
 pub struct GpuBackend {
@@ -114,9 +139,24 @@ pub struct GpuBackend {
 }
 
 impl GpuBackend {
-    /// Looks for an adapter and opens a device on it.
+    /// Looks for an adapter, opens a device on it and lets it do a small computation whose answer is known:
+    /// an adapter that computes wrongly is none. What it compiles for that, models find compiled.
     pub async fn probe(options: GpuOptions) -> Result<Self, BackendError> {
-        Ok(Self { gpu: open(&options).await? })
+        let gpu = open(&options).await?;
+        self_check::run(&gpu).await?;
+        Ok(Self { gpu })
+    }
+
+    /// Bytes that are allocated on the device, by all that was loaded and is still held.
+    pub fn allocated_bytes(&self) -> u64 {
+        self.gpu.allocated.load(Ordering::Relaxed)
+    }
+
+    /// Destroys the device, so that a test can see what its loss does. The next call of anything that was
+    /// loaded fails with [`BackendError::DeviceLost`]; a new probe finds a new device.
+    #[doc(hidden)]
+    pub fn lose_device(&self) {
+        self.gpu.device.destroy();
     }
 
     /// What is known about the adapter.
@@ -172,10 +212,15 @@ pub(crate) async fn open(options: &GpuOptions) -> Result<Gpu, BackendError> {
     }
     let features = available & wanted;
     let best = adapter.limits();
-    let limits = wgpu::Limits {
-        max_buffer_size: best.max_buffer_size,
-        max_storage_buffer_binding_size: best.max_storage_buffer_binding_size,
-        ..wgpu::Limits::default().or_worse_values_from(&best)
+    let least = wgpu::Limits::default().or_worse_values_from(&best);
+    let limits = if options.least_limits {
+        least
+    } else {
+        wgpu::Limits {
+            max_buffer_size: best.max_buffer_size,
+            max_storage_buffer_binding_size: best.max_storage_buffer_binding_size,
+            ..least
+        }
     };
     let (device, queue) = adapter
         .request_device(&wgpu::DeviceDescriptor {
@@ -190,15 +235,7 @@ pub(crate) async fn open(options: &GpuOptions) -> Result<Gpu, BackendError> {
     let failure = Failure::watch(&device);
     let facts = facts(&adapter.get_info(), &device);
     let tuning = Tuning::new(&facts);
-    Ok(Gpu {
-        device,
-        queue,
-        facts,
-        tuning,
-        failure,
-        pipelines: Pipelines::default(),
-        allocated: Allocated::default(),
-    })
+    Ok(Gpu { device, queue, facts, tuning, failure, pipelines: Pipelines::default(), allocated: Allocated::default() })
 }
 
 fn facts(info: &wgpu::AdapterInfo, device: &wgpu::Device) -> AdapterFacts {

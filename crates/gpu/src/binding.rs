@@ -173,13 +173,7 @@ impl Resources {
     }
 
     /// Makes a bind group.
-    pub(crate) fn bind(
-        &self,
-        gpu: &Gpu,
-        recipe: &Recipe,
-        params: &Buffer,
-        cache: Option<&CacheBuffers>,
-    ) -> BindGroup {
+    pub(crate) fn bind(&self, gpu: &Gpu, recipe: &Recipe, params: &Buffer, cache: Option<&CacheBuffers>) -> BindGroup {
         let uniforms = [part(&self.step, 0, Header::BYTES), part(params, recipe.params, Header::BYTES)];
         let uniforms = uniforms.into_iter().enumerate().map(|(binding, buffer)| (binding as u32, buffer));
         let storage = recipe.bindings.iter().map(|(binding, source)| (*binding, self.resolve(*source, cache)));

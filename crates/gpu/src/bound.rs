@@ -69,7 +69,8 @@ impl Bound {
 
     /// How many buffers and shared bind groups there are.
     pub(crate) fn resources(&self) -> usize {
-        let dispatches = self.operations.iter().flat_map(|operation| std::iter::once(&operation.single).chain(&operation.many));
+        let dispatches =
+            self.operations.iter().flat_map(|operation| std::iter::once(&operation.single).chain(&operation.many));
         1 + dispatches.filter(|dispatch| matches!(dispatch.groups, Groups::Shared(_))).count()
     }
 }

@@ -3,8 +3,8 @@
 use futures_util::FutureExt;
 use futures_util::future::LocalBoxFuture;
 use nearside_engine::backend::{
-    AdapterId, BackendError, CacheId, Counters, Executor, ExecutorOptions, HeldChoice, LogitChange, LowRanks, SampleRule, Step,
-    StepInput, StepOutput, Ticket, Want,
+    AdapterId, BackendError, CacheId, Counters, Executor, ExecutorOptions, HeldChoice, LogitChange, LowRanks,
+    SampleRule, Step, StepInput, StepOutput, Ticket, Want,
 };
 use nearside_engine::graph::Graph;
 use wgpu::CommandEncoder;
@@ -15,7 +15,7 @@ use crate::binding::{Resources, StepLayout};
 use crate::bound::{self, Bound, Groups};
 use crate::cache::{Cache, CacheBuffers};
 use crate::header::{Header, candidates_for, rule_words};
-use crate::kernels::change_logits::{MOST_CHANGES, mask_words};
+use crate::kernels::change_logits::{mask_words, most_changes};
 use crate::kernels::rope;
 use crate::low_rank::Adapter;
 use crate::plan::{Phase, Turns, plan, stride};
@@ -188,7 +188,7 @@ impl GpuExecutor {
 
     /// An empty cache that is not yet among the executor's.
     fn new_cache(&mut self) -> Result<Cache, BackendError> {
-        self.gpu.failure.check()?;
+        self.gpu.check()?;
         let (buffers, verdicts) = CacheBuffers::start(&self.gpu, &self.graph.caches, self.options)?;
         // A browser answers later; the next collect hears it.
         settle(verdicts, &mut self.verdicts)?;
@@ -241,10 +241,10 @@ impl GpuExecutor {
 
     /// Writes what changes in the held logits, in several submissions if there is more than room for.
     fn write_changes(&mut self, choice: &HeldChoice<'_>) {
-        let mask = mask_words(self.graph.vocabulary);
+        let (mask, most) = (mask_words(self.graph.vocabulary), most_changes(self.graph.vocabulary));
         let mut rest = choice.changes;
-        while rest.len() > MOST_CHANGES {
-            let (some, more) = rest.split_at(MOST_CHANGES);
+        while rest.len() > most {
+            let (some, more) = rest.split_at(most);
             rest = more;
             self.write_some_changes(some, None, mask);
             let header = Header { changes: some.len() as u32, ..Header::new(0, 1) };
@@ -266,12 +266,7 @@ impl GpuExecutor {
         self.gpu.queue.write_buffer(&self.resources.step, 0, bytemuck::cast_slice(&self.staging));
     }
 
-    fn write_some_changes(
-        &mut self,
-        changes: &[LogitChange],
-        allowed: Option<&[u32]>,
-        mask: usize,
-    ) {
+    fn write_some_changes(&mut self, changes: &[LogitChange], allowed: Option<&[u32]>, mask: usize) {
         if let Some(allowed) = allowed {
             self.staging.clear();
             self.staging.extend(allowed.iter().take(mask));
@@ -282,9 +277,7 @@ impl GpuExecutor {
             return;
         }
         self.staging.clear();
-        let words = |change: &LogitChange| {
-            [change.token, change.divisor.to_bits(), change.bias.to_bits()]
-        };
+        let words = |change: &LogitChange| [change.token, change.divisor.to_bits(), change.bias.to_bits()];
         self.staging.extend(changes.iter().flat_map(words));
         self.gpu.queue.write_buffer(&self.resources.changes, mask as u64 * 4, bytemuck::cast_slice(&self.staging));
     }
@@ -297,7 +290,8 @@ impl GpuExecutor {
         // Only bits of tokens that exist allow something.
         let vocabulary = self.graph.vocabulary;
         let exists = |word: usize| u32::MAX >> (32 - (vocabulary - 32 * word).min(32));
-        let allows = |allowed: &[u32]| (0..mask_words(vocabulary)).zip(allowed).any(|(word, bits)| bits & exists(word) != 0);
+        let allows =
+            |allowed: &[u32]| (0..mask_words(vocabulary)).zip(allowed).any(|(word, bits)| bits & exists(word) != 0);
         if choice.allowed.is_some_and(|allowed| !allows(allowed)) {
             return invalid("no token is allowed");
         }
@@ -340,7 +334,7 @@ impl Executor for GpuExecutor {
     }
 
     fn choose(&mut self, choice: HeldChoice<'_>) -> Result<Ticket, BackendError> {
-        self.gpu.failure.check()?;
+        self.gpu.check()?;
         self.check_choice(&choice)?;
         self.write_changes(&choice);
         let changed = !choice.changes.is_empty() || choice.allowed.is_some();
@@ -352,7 +346,7 @@ impl Executor for GpuExecutor {
     }
 
     fn add_adapter(&mut self, parts: &mut LowRanks<'_>) -> Result<AdapterId, BackendError> {
-        self.gpu.failure.check()?;
+        self.gpu.check()?;
         let mut adapter = Adapter::new(&self.gpu);
         let mut verdicts = Vec::new();
         for part in parts {
@@ -364,7 +358,7 @@ impl Executor for GpuExecutor {
     }
 
     fn use_adapters(&mut self, active: &[(AdapterId, f32)]) -> Result<(), BackendError> {
-        self.gpu.failure.check()?;
+        self.gpu.check()?;
         for (adapter, factor) in active {
             if self.resources.adapters.parts(adapter.0).is_none() {
                 return invalid(format!("there is no adapter {}", adapter.0));
@@ -395,7 +389,7 @@ impl Executor for GpuExecutor {
     }
 
     fn submit(&mut self, step: Step<'_>) -> Result<Ticket, BackendError> {
-        self.gpu.failure.check()?;
+        self.gpu.check()?;
         let rows = self.check(&step)?;
         let (wanted, phases): (_, &[_]) = match step.want {
             Want::Nothing => (Wanted::Nothing, &[Phase::Body]),
@@ -432,7 +426,7 @@ impl Executor for GpuExecutor {
 
     fn collect(&mut self, ticket: Ticket) -> LocalBoxFuture<'_, Result<StepOutput, BackendError>> {
         async move {
-            self.gpu.failure.check()?;
+            self.gpu.check()?;
             while let Some(verdict) = self.verdicts.pop() {
                 verdict.await?;
             }

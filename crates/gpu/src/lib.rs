@@ -28,13 +28,14 @@
 
 mod adapter;
 mod allocation;
+mod arbitrary;
 mod binding;
 mod bound;
 mod cache;
 mod executor;
 mod failure;
 #[cfg(test)]
-mod graph_test;
+mod graph_tests;
 mod header;
 mod kernels;
 mod load;
@@ -43,6 +44,8 @@ mod pipelines;
 mod plan;
 mod quants;
 mod readback;
+mod self_check;
+mod small_model;
 mod template;
 #[cfg(test)]
 mod testing;

@@ -25,7 +25,7 @@ pub(crate) async fn load(
     options: ExecutorOptions,
     progress: &mut LoadProgress<'_>,
 ) -> Result<GpuExecutor, BackendError> {
-    gpu.failure.check()?;
+    gpu.check()?;
     graph.check()?;
     let mut allocations = Allocations::new(gpu);
     let options = fitting_options(gpu, graph, options)?;
@@ -38,7 +38,7 @@ pub(crate) async fn load(
     let (bound, room) = Bound::new(gpu, &resources, &plan.calls);
     bound::verdict(scope).await?;
     room.await?;
-    gpu.failure.check()?;
+    gpu.check()?;
     Ok(GpuExecutor {
         gpu: gpu.clone(),
         graph: graph.clone(),

@@ -3,9 +3,7 @@
 use std::collections::VecDeque;
 
 use futures_channel::oneshot;
-use nearside_engine::backend::{
-    BackendError, Candidate, Choice, ExecutorOptions, StepOutput, Ticket,
-};
+use nearside_engine::backend::{BackendError, Candidate, Choice, ExecutorOptions, StepOutput, Ticket};
 use nearside_engine::graph::Graph;
 use wgpu::{Buffer, BufferUsages, MapMode, SubmissionIndex};
 
@@ -25,7 +23,10 @@ const USAGE: BufferUsages = BufferUsages::MAP_READ.union(BufferUsages::COPY_DST)
 pub(crate) enum Wanted {
     Nothing,
     /// So many choices, each with so many candidates.
-    Sample { choices: usize, candidates: usize },
+    Sample {
+        choices: usize,
+        candidates: usize,
+    },
     Logits,
     /// The hidden states of so many rows.
     Hidden(usize),
@@ -179,9 +180,10 @@ impl Readback {
         wait(gpu, &pending.submission)?;
         // The step stays pending while it is awaited, so that a dropped future loses nothing.
         let done = (&mut pending.done).await.unwrap_or(false);
-        gpu.failure.check()?;
+        gpu.check()?;
         if !done {
-            return Err(BackendError::DeviceLost { reason: "a step's result could not be mapped".to_owned() });
+            gpu.failure.set(BackendError::DeviceLost { reason: "a step's result could not be mapped".to_owned() });
+            gpu.failure.check()?;
         }
         let (wanted, staging) = (pending.wanted, pending.staging);
         let output = match staging.and_then(|index| self.buffer(index)) {
@@ -219,7 +221,10 @@ fn choice(words: &[u32], candidates: usize) -> Choice {
     let candidates = words[RESULT_HEADER..]
         .chunks_exact(2)
         .take(candidates.min(words[2] as usize))
-        .map(|pair| Candidate { token: pair[0], logit: if pair[1] == LEAST { f32::NEG_INFINITY } else { f32::from_bits(pair[1]) } })
+        .map(|pair| Candidate {
+            token: pair[0],
+            logit: if pair[1] == LEAST { f32::NEG_INFINITY } else { f32::from_bits(pair[1]) },
+        })
         .collect();
     Choice { token: words[0], candidates, log_sum_exp: f32::from_bits(words[1]) }
 }
@@ -233,8 +238,8 @@ fn wait(gpu: &Gpu, submission: &SubmissionIndex) -> Result<(), BackendError> {
     match gpu.device.poll(poll) {
         Ok(_) => Ok(()),
         Err(error) => {
-            gpu.failure.check()?;
-            Err(BackendError::DeviceLost { reason: error.to_string() })
+            gpu.failure.set(BackendError::DeviceLost { reason: error.to_string() });
+            gpu.failure.check()
         }
     }
 }
@@ -248,5 +253,5 @@ pub(crate) async fn finished(gpu: &Gpu, submission: SubmissionIndex) -> Result<(
     wait(gpu, &submission)?;
     // The callback is dropped uncalled only when the device is gone, which the failure says.
     let _ = done.await;
-    gpu.failure.check()
+    gpu.check()
 }

@@ -6,54 +6,53 @@ use wgpu::{Buffer, BufferUsages};
 
 pub(crate) use crate::adapter::Gpu;
 use crate::adapter::{GpuOptions, open};
+use crate::allocation::Allocated;
+pub(crate) use crate::arbitrary::Random;
+use crate::arbitrary::random_rows;
 use crate::header::Header;
 use crate::kernels::{Grid, Program};
-use crate::quants::{Packing, Planes, packing, reference};
+use crate::quants::{Packing, Planes, decode, packing};
 
-/// Arbitrary numbers that are the same every time.
-pub(crate) struct Random(u64);
+/// What is asked of each software adapter: everything it has, and as little as any has.
+const KINDS: [(bool, bool); 2] = [(true, false), (false, true)];
 
-impl Random {
-    pub(crate) fn new(seed: u64) -> Self {
-        Self(seed)
+fn find(kinds: &[(bool, bool)]) -> Vec<(String, Gpu)> {
+    let mut found = Vec::new();
+    for name in ["llvmpipe", "SwiftShader"] {
+        for &(features, least_limits) in kinds {
+            let options = GpuOptions {
+                adapter: Some(name.to_owned()),
+                allow_subgroups: features,
+                allow_f16: features,
+                least_limits,
+                ..GpuOptions::default()
+            };
+            match pollster::block_on(open(&options)) {
+                Ok(gpu) => {
+                    let (f16, subgroups) = (gpu.facts.f16, gpu.facts.subgroups);
+                    found.push((format!("{name}, f16: {f16}, subgroups: {subgroups}, least: {least_limits}"), gpu));
+                }
+                Err(error) => eprintln!("skipped: {name}: {error}"),
+            }
+        }
     }
-
-    pub(crate) fn next(&mut self) -> u64 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut bits = self.0;
-        bits = (bits ^ (bits >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        bits = (bits ^ (bits >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        bits ^ (bits >> 31)
-    }
-
-    /// In [-1, 1).
-    pub(crate) fn float(&mut self) -> f32 {
-        (self.next() >> 40) as f32 / (1 << 23) as f32 - 1.0
-    }
-
-    pub(crate) fn floats(&mut self, count: usize) -> Vec<f32> {
-        (0..count).map(|_| self.float()).collect()
-    }
+    found
 }
 
 fn gpus() -> &'static [(String, Gpu)] {
     static GPUS: OnceLock<Vec<(String, Gpu)>> = OnceLock::new();
-    GPUS.get_or_init(|| {
-        let mut found = Vec::new();
-        for name in ["llvmpipe", "SwiftShader"] {
-            for allow_subgroups in [true, false] {
-                let options = GpuOptions { adapter: Some(name.to_owned()), allow_subgroups, ..GpuOptions::default() };
-                match pollster::block_on(open(&options)) {
-                    Ok(gpu) => found.push((format!("{name}, subgroups: {}", gpu.facts.subgroups), gpu)),
-                    Err(error) => eprintln!("skipped: {name}: {error}"),
-                }
-            }
-        }
-        found
-    })
+    GPUS.get_or_init(|| find(&KINDS))
 }
 
-/// Runs a test on every adapter that is there, with subgroups and without.
+/// Runs a test on every adapter that is there, on a device of its own that may be lost.
+pub(crate) fn each_new_gpu(test: impl Fn(&Gpu)) {
+    for (name, gpu) in find(&KINDS[..1]) {
+        eprintln!("on a new {name}");
+        test(&gpu);
+    }
+}
+
+/// Runs a test on every adapter that is there, with all it has and with the least.
 pub(crate) fn each_gpu(test: impl Fn(&Gpu)) {
     for (name, gpu) in gpus() {
         eprintln!("on {name}");
@@ -63,6 +62,11 @@ pub(crate) fn each_gpu(test: impl Fn(&Gpu)) {
     if gpus().is_empty() {
         eprintln!("skipped: there is no adapter; install mesa-vulkan-drivers");
     }
+}
+
+/// The same device with a count of its own, which other tests do not touch.
+pub(crate) fn counted(gpu: &Gpu) -> Gpu {
+    Gpu { allocated: Allocated::default(), ..gpu.clone() }
 }
 
 /// Every format.
@@ -98,9 +102,8 @@ pub(crate) struct Matrix {
 
 impl Matrix {
     pub(crate) fn random(packing: &'static Packing, rows: usize, columns: usize, seed: u64) -> Self {
-        let stored = reference::random_rows(packing.data_type, rows, columns, &mut Random::new(seed));
-        let rows =
-            stored.chunks(packing.row_bytes(columns)).map(|row| reference::decode(packing.data_type, row)).collect();
+        let stored = random_rows(packing.data_type, rows, columns, &mut Random::new(seed));
+        let rows = stored.chunks(packing.row_bytes(columns)).map(|row| decode(packing.data_type, row)).collect();
         Self { packing, columns, stored, rows }
     }
 

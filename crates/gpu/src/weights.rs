@@ -254,12 +254,7 @@ fn tensor_share(rows: usize, row_bytes: usize) -> u64 {
 }
 
 /// How many rows of a matrix fit a buffer and a binding, in whole groups.
-pub(crate) fn rows_per_piece(
-    gpu: &Gpu,
-    packing: &Packing,
-    columns: usize,
-    name: &str,
-) -> Result<usize, BackendError> {
+pub(crate) fn rows_per_piece(gpu: &Gpu, packing: &Packing, columns: usize, name: &str) -> Result<usize, BackendError> {
     let facts = &gpu.facts;
     let (quants, extras) = packing.group_bytes(columns);
     let spare = facts.max_storage_binding_size.saturating_sub(packing.table_bytes());

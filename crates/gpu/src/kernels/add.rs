@@ -36,7 +36,6 @@ pub(crate) fn program(left_in_place: bool, right_in_place: bool) -> Program {
 }
 
 /// Element by element.
-#[cfg(test)]
 pub(crate) fn plain(left: &[f32], right: &[f32]) -> Vec<f32> {
     left.iter().zip(right).map(|(left, right)| left + right).collect()
 }

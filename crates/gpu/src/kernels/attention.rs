@@ -4,8 +4,14 @@ use nearside_engine::backend::CacheFormat;
 
 use super::{Access, Grid, Program};
 
-/// Tokens that one workgroup takes together in a step of several.
-const QUERIES: u32 = 4;
+/// Tokens that one workgroup takes together in a step of several; wide heads leave memory for fewer.
+fn queries(head_dim: u32, single: bool) -> u32 {
+    match (single, head_dim) {
+        (true, _) => 1,
+        (false, ..=256) => 4,
+        (false, _) => 2,
+    }
+}
 
 /// Positions that a workgroup scores together, at least.
 const THREADS: u32 = 128;
@@ -44,13 +50,9 @@ impl Params {
         ]
     }
 
-    pub(crate) fn grid(&self, single: bool) -> Grid {
-        Grid::Tiles { per_tile: self.heads, rows: queries(single) }
+    pub(crate) fn grid(&self, head_dim: u32, single: bool) -> Grid {
+        Grid::Tiles { per_tile: self.heads, rows: queries(head_dim, single) }
     }
-}
-
-fn queries(single: bool) -> u32 {
-    if single { 1 } else { QUERIES }
 }
 
 /// For one token or for several. Bindings: query, keys, values, output, and with eight-bit codes the scales
@@ -63,7 +65,7 @@ pub(crate) fn program(head_dim: u32, single: bool, format: CacheFormat) -> Progr
         &[include_str!("attention.wgsl")],
         &[
             ("HEAD_DIM", head_dim),
-            ("QUERIES", queries(single)),
+            ("QUERIES", queries(head_dim, single)),
             ("THREADS", (head_dim / 2).max(THREADS)),
             ("Q8", u32::from(coded)),
         ],
@@ -74,7 +76,6 @@ pub(crate) fn program(head_dim: u32, single: bool, format: CacheFormat) -> Progr
 }
 
 /// One head of one token at the end of `keys` and `values`.
-#[cfg(test)]
 pub(crate) fn plain(query: &[f32], keys: &[Vec<f32>], values: &[Vec<f32>], scale: f32) -> Vec<f32> {
     let scores: Vec<f32> =
         keys.iter().map(|key| key.iter().zip(query).map(|(a, b)| a * b).sum::<f32>() * scale).collect();
@@ -135,7 +136,8 @@ mod tests {
                     .collect()
             })
             .collect();
-        let mut caches = [Plane::new(cache_heads, head_dim, context, format), Plane::new(cache_heads, head_dim, context, format)];
+        let mut caches =
+            [Plane::new(cache_heads, head_dim, context, format), Plane::new(cache_heads, head_dim, context, format)];
         caches[0].store(&keys, 0);
         caches[1].store(&values, 0);
         let stride = (heads * head_dim).next_multiple_of(32);
@@ -160,7 +162,7 @@ mod tests {
             if format == CacheFormat::Q8_0 {
                 run.words(&caches[0].scales).words(&caches[1].scales);
             }
-            let found = run.go(params.grid(single)).floats(output);
+            let found = run.go(params.grid(head_dim as u32, single)).floats(output);
             close(&found, &matrix(&expected, stride), 1e-4, &format!("{rows} at {position}, {head_dim}, {format:?}"));
         }
     }

@@ -6,7 +6,9 @@ use super::{Access, ELEMENT_THREADS, Grid, Program};
 pub(crate) const CHANGE_WORDS: usize = 3;
 
 /// The most changes of one dispatch; more of them take several submits.
-pub(crate) const MOST_CHANGES: usize = 4096;
+pub(crate) fn most_changes(vocabulary: usize) -> usize {
+    vocabulary.min(4096)
+}
 
 /// Words of a mask over a vocabulary.
 pub(crate) fn mask_words(vocabulary: usize) -> usize {
@@ -15,7 +17,7 @@ pub(crate) fn mask_words(vocabulary: usize) -> usize {
 
 /// Words of the buffer for the mask and the changes.
 pub(crate) fn buffer_words(vocabulary: usize) -> usize {
-    mask_words(vocabulary) + CHANGE_WORDS * MOST_CHANGES.min(vocabulary)
+    mask_words(vocabulary) + CHANGE_WORDS * most_changes(vocabulary)
 }
 
 pub(crate) struct Params {
@@ -29,7 +31,7 @@ impl Params {
 
     /// One invocation for each change or each word of the mask, whichever are more.
     pub(crate) fn grid(&self) -> Grid {
-        let most = mask_words(self.vocabulary as usize).max(MOST_CHANGES.min(self.vocabulary as usize));
+        let most = mask_words(self.vocabulary as usize).max(most_changes(self.vocabulary as usize));
         Grid::Fixed((most as u32).div_ceil(ELEMENT_THREADS))
     }
 }
@@ -76,7 +78,9 @@ mod tests {
         let mut expected = logits;
         adjust(&mut expected, &changes, masked.then_some(mask.as_slice()));
         // What is not allowed has the least of the finite logits.
-        expected.iter_mut().for_each(|logit| *logit = logit.max(f32::MIN));
+        for logit in &mut expected {
+            *logit = logit.max(f32::MIN);
+        }
         close(&found, &expected, 1e-5, &format!("{vocabulary} {} {masked}", changes.len()));
     }
 

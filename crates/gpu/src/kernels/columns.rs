@@ -31,7 +31,6 @@ pub(crate) fn program() -> Program {
 }
 
 /// One row's columns.
-#[cfg(test)]
 pub(crate) fn plain(row: &[f32], start: usize, width: usize) -> Vec<f32> {
     row[start..start + width].to_vec()
 }

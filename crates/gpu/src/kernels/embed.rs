@@ -35,7 +35,6 @@ pub(crate) fn program(packing: &Packing) -> Program {
 }
 
 /// The rows of the tokens, scaled.
-#[cfg(test)]
 pub(crate) fn plain(table: &[Vec<f32>], tokens: &[u32], scale: f32) -> Vec<Vec<f32>> {
     tokens.iter().map(|token| table[*token as usize].iter().map(|value| value * scale).collect()).collect()
 }

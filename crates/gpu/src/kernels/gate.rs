@@ -39,7 +39,6 @@ pub(crate) fn program(activation: Activation, gate_in_place: bool, up_in_place: 
 }
 
 /// One element.
-#[cfg(test)]
 pub(crate) fn plain(activation: Activation, gate: f32, up: f32) -> f32 {
     let activated = match activation {
         Activation::Silu => gate / (1.0 + (-gate).exp()),

@@ -30,7 +30,6 @@ pub(crate) fn program() -> Program {
 }
 
 /// The last rows.
-#[cfg(test)]
 pub(crate) fn plain(rows: &[Vec<f32>], count: usize) -> Vec<Vec<f32>> {
     rows[rows.len() - count..].to_vec()
 }

@@ -125,7 +125,6 @@ pub(crate) fn program(packing: &Packing, shape: Shape, bias: bool, residual: Res
 }
 
 /// `input · weightᵀ * scale + bias + residual` for one token.
-#[cfg(test)]
 pub(crate) fn plain(
     weight: &[Vec<f32>],
     input: &[f32],

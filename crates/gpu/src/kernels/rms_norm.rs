@@ -40,7 +40,6 @@ pub(crate) fn program(in_place: bool, tuning: &Tuning) -> Program {
 }
 
 /// The norm of every `weight.len()` elements.
-#[cfg(test)]
 pub(crate) fn plain(row: &[f32], weight: &[f32], epsilon: f32) -> Vec<f32> {
     row.chunks(weight.len())
         .flat_map(|group| {

@@ -61,7 +61,6 @@ pub(crate) fn turns(frequencies: &[f32], magnitude: f32, position: usize) -> imp
 }
 
 /// Rotates each head of one row.
-#[cfg(test)]
 pub(crate) fn plain(row: &mut [f32], head_dim: usize, pairing: RopePairing, turns: &[[f32; 2]]) {
     for head in row.chunks_mut(head_dim) {
         for (pair, [cosine, sine]) in turns.iter().enumerate() {

@@ -58,10 +58,6 @@ impl Deal {
         Grid::Elements { per_row: self.reach(), threads: ELEMENT_THREADS }
     }
 
-    pub(crate) fn choose_grid(self) -> Grid {
-        Grid::Tiles { per_tile: 1, rows: 1 }
-    }
-
     /// Words of the groups' bests for each row.
     pub(crate) fn group_words(self) -> u64 {
         u64::from(self.groups) * 3
@@ -71,6 +67,9 @@ impl Deal {
         self.groups.min(MAX_CANDIDATES as u32) * self.length
     }
 }
+
+/// One workgroup chooses for each row.
+pub(crate) const CHOOSE_GRID: Grid = Grid::Tiles { per_tile: 1, rows: 1 };
 
 const THREADS: (&str, u32) = ("THREADS", ELEMENT_THREADS);
 
@@ -103,7 +102,7 @@ mod tests {
     use nearside_engine::backend::SampleRule;
     use nearside_engine::sampling;
 
-    use super::{Deal, RESULT_WORDS, choose, group_best, select_candidates, select_groups};
+    use super::{CHOOSE_GRID, Deal, RESULT_WORDS, choose, group_best, select_candidates, select_groups};
     use crate::header::{LAST_ROWS, rule_words};
     use crate::testing::{Gpu, Random, Run, each_gpu, matrix};
 
@@ -137,7 +136,7 @@ mod tests {
         set(&mut run);
         run.words(&groups).words(&rules.iter().flat_map(rule_words).collect::<Vec<_>>());
         let output = run.output_words(&result);
-        let result = run.go(deal.choose_grid()).words(output);
+        let result = run.go(CHOOSE_GRID).words(output);
         result.chunks(RESULT_WORDS).map(<[u32]>::to_vec).collect()
     }
 

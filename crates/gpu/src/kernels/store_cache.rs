@@ -56,15 +56,16 @@ pub(crate) fn program(format: CacheFormat) -> Program {
 }
 
 /// The scale and the codes of 32 elements.
-#[cfg(test)]
 fn block(values: &[f32]) -> (f32, Vec<i8>) {
     let scale = values.iter().fold(0.0f32, |most, value| most.max(value.abs())) / 127.0;
     let inverse = if scale > 0.0 { 1.0 / scale } else { 0.0 };
-    (half::f16::from_f32(scale).to_f32(), values.iter().map(|value| (value * inverse).round_ties_even() as i8).collect())
+    (
+        half::f16::from_f32(scale).to_f32(),
+        values.iter().map(|value| (value * inverse).round_ties_even() as i8).collect(),
+    )
 }
 
 /// A row as it is read back from a cache.
-#[cfg(test)]
 pub(crate) fn kept(row: &[f32], head_dim: usize, format: CacheFormat) -> Vec<f32> {
     match format {
         CacheFormat::F16 => row.iter().map(|value| half::f16::from_f32(*value).to_f32()).collect(),
@@ -95,7 +96,13 @@ impl Plane {
     pub(crate) fn new(heads: usize, head_dim: usize, context: usize, format: CacheFormat) -> Self {
         let places = heads * context;
         let scales = if format == CacheFormat::Q8_0 { places * scale_words(head_dim) } else { 0 };
-        Self { codes: vec![0; places * code_words(head_dim, format)], scales: vec![0; scales], head_dim, context, format }
+        Self {
+            codes: vec![0; places * code_words(head_dim, format)],
+            scales: vec![0; scales],
+            head_dim,
+            context,
+            format,
+        }
     }
 
     /// Puts rows at `position` and after.

@@ -191,7 +191,7 @@ impl Planner<'_> {
             program: attention::program(shape.head_dim as u32, single, format),
             params: params.words(),
             sources: sources.clone(),
-            grid: params.grid(single),
+            grid: params.grid(shape.head_dim as u32, single),
         };
         self.plan.calls.push(Planned { phase: self.phase, single: call(true), many: Some(call(false)) });
         Ok(())
@@ -214,7 +214,7 @@ impl Planner<'_> {
         let words = deal.candidates_words(limit, stride);
         self.push(sample::select_candidates(), words, sources, deal.candidates_grid());
         let sources = vec![groups, Source::Rules, result];
-        self.push(sample::choose(), deal.choose_words(limit), sources, deal.choose_grid());
+        self.push(sample::choose(), deal.choose_words(limit), sources, sample::CHOOSE_GRID);
     }
 }
 

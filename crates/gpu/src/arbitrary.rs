@@ -1,14 +1,33 @@
-//! Arbitrary stored rows and the plain numbers in them: what packing must preserve.
+//! Arbitrary numbers and stored rows that are the same every time.
 
-use nearside_gguf::{DataType, dequantize};
+use nearside_gguf::DataType;
 
-use crate::testing::Random;
+/// Arbitrary numbers that are the same every time.
+#[derive(Clone)]
+pub(crate) struct Random(u64);
 
-/// Decodes whole stored blocks.
-pub(crate) fn decode(data_type: DataType, stored: &[u8]) -> Vec<f32> {
-    let mut values = vec![0.0; stored.len() / data_type.block_bytes() * data_type.block_elements()];
-    dequantize(data_type, stored, &mut values).expect("whole blocks");
-    values
+impl Random {
+    pub(crate) fn new(seed: u64) -> Self {
+        Self(seed)
+    }
+
+    pub(crate) fn next(&mut self) -> u64 {
+        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mut bits = self.0;
+        bits = (bits ^ (bits >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        bits = (bits ^ (bits >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        bits ^ (bits >> 31)
+    }
+
+    /// In [-1, 1).
+    pub(crate) fn float(&mut self) -> f32 {
+        (self.next() >> 40) as f32 / (1 << 23) as f32 - 1.0
+    }
+
+    #[cfg(test)]
+    pub(crate) fn floats(&mut self, count: usize) -> Vec<f32> {
+        (0..count).map(|_| self.float()).collect()
+    }
 }
 
 /// Stored rows of arbitrary codes with scales that keep the values near one.
