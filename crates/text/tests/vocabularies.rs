@@ -1,5 +1,5 @@
 //! llama.cpp's own tokenizer vectors: vocabulary-only files, each with texts (`.inp`) and their ids (`.out`).
-//! They are not part of this project; put them into `vocabularies/` in the cache folder to run this.
+//! They are not part of this project; `cargo xtask test` brings them into `vocabularies/` of the cache folder.
 
 mod support;
 

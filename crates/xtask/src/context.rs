@@ -58,6 +58,11 @@ impl Context {
         self.cache.join("models")
     }
 
+    /// Where the reference's vocabularies and templates are kept.
+    pub(crate) fn vocabularies(&self) -> PathBuf {
+        self.cache.join("vocabularies")
+    }
+
     /// Cargo's target folder for native builds.
     pub(crate) fn target(&self) -> PathBuf {
         self.cache.join("target")

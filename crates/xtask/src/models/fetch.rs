@@ -15,13 +15,17 @@ use crate::run::Run;
 use crate::setup::{self, Tool};
 
 /// A folder that is gone when it is no longer needed.
-struct Scratch(PathBuf);
+pub(super) struct Scratch(PathBuf);
 
 impl Scratch {
-    fn new(context: &Context) -> Result<Self> {
+    pub(super) fn new(context: &Context) -> Result<Self> {
         let path = context.cache().join("tmp").join(format!("models-{}", std::process::id()));
         fs::create_dir_all(&path).doing("make the folder", &path)?;
         Ok(Self(path))
+    }
+
+    pub(super) fn path(&self) -> &Path {
+        &self.0
     }
 }
 

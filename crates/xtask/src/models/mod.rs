@@ -3,10 +3,12 @@
 mod catalogue;
 mod fetch;
 mod store;
+mod vocabularies;
 
 use std::path::PathBuf;
 
 pub(crate) use catalogue::{Catalogue, Model};
+pub(crate) use vocabularies::ensure as ensure_vocabularies;
 
 use crate::context::Context;
 use crate::error::Result;

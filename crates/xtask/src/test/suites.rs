@@ -54,6 +54,7 @@ impl Suite {
 
 fn rust(context: &Context, filter: Option<&str>) -> Result<Tally> {
     models::ensure(context, models::DEFAULT)?;
+    models::ensure_vocabularies(context);
     let run = Run::cargo_native(context, "test").args(["--exclude", "nearside-gpu", "--no-fail-fast"]);
     cargo(context, run.label("rust"), filter)
 }
