@@ -1,25 +1,20 @@
 //! Byte-level BPE: text is split into words, words into bytes, and bytes merged by rank.
 
 use std::cmp::Reverse;
-use std::collections::HashMap;
 
 use nearside_gguf::Metadata;
 
 use crate::TextError;
 use crate::merge::{Merger, NO_TOKEN};
+use crate::merge_table::MergeTable;
 use crate::split::Splitter;
 use crate::vocabulary::{Kind, Vocabulary};
-
-const MERGES: &str = "tokenizer.ggml.merges";
-
-/// The rank of a pair of tokens, and what it becomes.
-type Merges = HashMap<(u32, u32), (u32, u32)>;
 
 pub(crate) struct ByteLevel {
     splitter: Splitter,
     /// The token of every single byte.
     bytes: [u32; 256],
-    merges: Merges,
+    merges: MergeTable,
 }
 
 impl ByteLevel {
@@ -29,7 +24,7 @@ impl ByteLevel {
         for (byte, id) in (0..=u8::MAX).zip(&mut bytes) {
             *id = vocabulary.find_text(&[byte]).unwrap_or(NO_TOKEN);
         }
-        Ok(Self { splitter, bytes, merges: merges(metadata.texts(MERGES)?, vocabulary)? })
+        Ok(Self { splitter, bytes, merges: MergeTable::read(metadata, vocabulary, store)? })
     }
 
     /// Whether files that do not say otherwise want their begin token.
@@ -52,41 +47,13 @@ impl ByteLevel {
                 merger.push(start, 1, self.bytes[usize::from(*byte)]);
             }
             let symbols = merger.merge(|left, right| {
-                let (rank, id) = *self.merges.get(&(left.id, right.id))?;
+                let (rank, id) = self.merges.find(left.id, right.id)?;
                 Some((Reverse(rank), id))
             });
             // A byte without a token is one that no text of the model's training held; there is nothing to say for it.
             ids.extend(symbols.map(|symbol| symbol.id).filter(|id| *id != NO_TOKEN));
         }
     }
-}
-
-fn merges(merges: &[String], vocabulary: &Vocabulary) -> Result<Merges, TextError> {
-    let mut table = HashMap::with_capacity(merges.len());
-    let mut joined = Vec::new();
-    for (index, merge) in merges.iter().enumerate() {
-        // A piece may itself begin with a space where a converter left the alphabet out.
-        let space = merge.char_indices().skip(1).find(|(_, character)| *character == ' ');
-        let Some((left, right)) =
-            space.map(|(at, _)| (&merge[..at], &merge[at + 1..])).filter(|(_, right)| !right.is_empty())
-        else {
-            return Err(TextError::Merge { index, merge: merge.clone() });
-        };
-        joined.clear();
-        store(left, Kind::Normal, &mut joined);
-        let middle = joined.len();
-        store(right, Kind::Normal, &mut joined);
-        let find = |range: &[u8]| {
-            vocabulary.find_text(range).ok_or_else(|| TextError::MergeOutOfVocabulary {
-                index,
-                piece: String::from_utf8_lossy(range).into_owned(),
-            })
-        };
-        let pair = (find(&joined[..middle])?, find(&joined[middle..])?);
-        let id = find(&joined)?;
-        table.entry(pair).or_insert((index as u32, id));
-    }
-    Ok(table)
 }
 
 /// Appends a token's text as bytes. Files spell each byte as one printable character; a token that is spelled

@@ -10,7 +10,7 @@ pub enum TextError {
     Metadata(#[from] MetadataError),
     /// The vocabulary is of a family this crate does not know.
     #[error(
-        "`tokenizer.ggml.model` is `{model}`, which is not supported; use a model whose tokenizer is `gpt2` (byte-level BPE) or `llama` (SentencePiece)"
+        "`tokenizer.ggml.model` is `{model}`, which is not supported; use a model whose tokenizer is `gpt2` (byte-level BPE), `gemma4` (BPE) or `llama` (SentencePiece)"
     )]
     Model {
         /// What the file says.

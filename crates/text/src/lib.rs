@@ -1,7 +1,7 @@
 //! Tokenizer, chat template and streaming detokenizer, all built from a GGUF file's metadata.
 //!
-//! A [`Tokenizer`] turns text into token ids exactly as the model was trained: byte-level BPE (`gpt2`) or
-//! `SentencePiece` (`llama`). A [`StreamDecoder`] turns ids back into text one at a time and never gives out half
+//! A [`Tokenizer`] turns text into token ids exactly as the model was trained: byte-level BPE (`gpt2`), BPE over
+//! characters (`gemma4`) or `SentencePiece` (`llama`). A [`StreamDecoder`] turns ids back into text one at a time and never gives out half
 //! a character. A [`ChatTemplate`] lays a conversation out as the text that the model expects. The file may be
 //! hostile: every id is checked on loading, and a template runs within bounds.
 //!
@@ -29,7 +29,9 @@ mod error;
 mod guard;
 mod marks;
 mod merge;
+mod merge_table;
 mod message;
+mod plain_pairs;
 mod python;
 pub mod reply;
 mod sentence_piece;

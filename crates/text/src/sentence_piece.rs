@@ -49,10 +49,7 @@ impl SentencePiece {
             return Err(TextError::Score { id });
         }
         let unknown = unknown.unwrap_or(NO_TOKEN);
-        let mut bytes = [NO_TOKEN; 256];
-        for (byte, id) in (0..=u8::MAX).zip(&mut bytes) {
-            *id = vocabulary.find(format!("<0x{byte:02X}>").as_bytes()).unwrap_or(unknown);
-        }
+        let bytes = byte_tokens(vocabulary, unknown);
         let space_prefix = metadata.flag_if_present("tokenizer.ggml.add_space_prefix")?.unwrap_or(true);
         // Negative zero is zero: the order must not tell them apart.
         Ok(Self { scores: scores.iter().map(|score| Score(score + 0.0)).collect(), bytes, unknown, space_prefix })
@@ -93,6 +90,15 @@ impl SentencePiece {
             ids.push(id);
         }
     }
+}
+
+/// The tokens that spell single bytes; `otherwise` for a byte that has none.
+pub(crate) fn byte_tokens(vocabulary: &Vocabulary, otherwise: u32) -> [u32; 256] {
+    let mut tokens = [otherwise; 256];
+    for (byte, id) in (0..=u8::MAX).zip(&mut tokens) {
+        *id = vocabulary.find(format!("<0x{byte:02X}>").as_bytes()).unwrap_or(otherwise);
+    }
+    tokens
 }
 
 /// Appends a token's text, which is kept as the file spells it.

@@ -23,6 +23,10 @@ const PUNCTUATION_AND_BACKTICK: &str = r"[\p{P}\$\+<=>\^~\|`]+";
 const LINE_END: &str = r"[\r\n]";
 const LETTERS: &str = r"\s?\p{L}+";
 const SPACED_PUNCTUATION: &str = r"\s?\p{P}+";
+/// Letters with case, but for those of scripts and blocks that this family's list leaves out.
+const CASED_LETTERS: &str = r"\s?[[\p{Lu}\p{Ll}\p{Lt}]--[\u{560}-\u{588}\u{10c7}\u{10cd}\u{10d0}-\u{10ff}\u{1c80}-\u{1c8a}\u{2d00}-\u{2d2d}\u{a790}-\u{a7dc}\u{a7f5}-\u{a7fa}\u{ab30}-\u{ab68}\u{10570}-\u{105bc}\u{10d50}-\u{10d85}\u{16e40}-\u{16e7f}\u{1d400}-\u{1d7cb}\u{1df00}-\u{1df2a}]]+";
+const WIDE_PUNCTUATION: &str = r"\s?[!-/:-~\u{ff01}-\u{ff0f}\u{ff1a}-\u{ff5e}\u{2018}-\u{201f}\u{3000}-\u{3002}]+";
+const LAST_SPACE: &str = r"\s+$";
 const HAN_AND_HANGUL: &str = r"[\u{0800}-\u{9fa5}\u{ac00}-\u{d7ff}]+";
 const HAN_AND_KANA: &str = r"[\u{4e00}-\u{9fa5}\u{3040}-\u{309f}\u{30a0}-\u{30ff}]+";
 const UP_TO_THREE_DIGITS: &str = r"\p{N}{1,3}";
@@ -61,6 +65,7 @@ const RULES: &[Rule] = &[
     Rule::new(&["glm4"], &[LLAMA3]).whole_words(),
     Rule::new(&["qwen2", "stablelm2", "hunyuan", "megrez", "deepseek-r1-qwen", "kormo", "solar-open"], &[QWEN2]),
     Rule::new(&["qwen35"], &[QWEN35]),
+    Rule::new(&["deepseek-llm"], &[LINE_END, CASED_LETTERS, WIDE_PUNCTUATION, LAST_SPACE, HAN_AND_HANGUL, NUMBER]),
     Rule::new(&["deepseek-coder"], &[LINE_END, LETTERS, SPACED_PUNCTUATION, HAN_AND_HANGUL, DIGIT]),
     Rule::new(&["deepseek-v3", "hunyuan-dense", "joyai-llm"], &[UP_TO_THREE_DIGITS, HAN_AND_KANA, DEEPSEEK3]),
     Rule::new(&["gpt-4o", "llama4", "kanana2", "minimax-m2"], &[GPT4O]),

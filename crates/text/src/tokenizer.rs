@@ -4,6 +4,7 @@ use nearside_gguf::Metadata;
 
 use crate::byte_level::{self, ByteLevel};
 use crate::marks::{Fragment, Marks};
+use crate::plain_pairs::PlainPairs;
 use crate::sentence_piece::{self, SPACE, SentencePiece};
 use crate::vocabulary::{Kind, Vocabulary};
 use crate::{StreamDecoder, TextError};
@@ -28,6 +29,9 @@ const ENDS: &[&str] = &[
     "_<EOT>",
     "[EOT]",
     "[EOS]",
+    "<eos>",
+    "<turn|>",
+    "<|tool_response>",
     "</s>",
 ];
 
@@ -57,6 +61,7 @@ pub struct Tokenizer {
 
 enum Model {
     ByteLevel(Box<ByteLevel>),
+    PlainPairs(Box<PlainPairs>),
     SentencePiece(Box<SentencePiece>),
 }
 
@@ -66,24 +71,29 @@ impl Tokenizer {
         let family = metadata.text("tokenizer.ggml.model")?;
         let mut vocabulary = match family {
             "gpt2" => Vocabulary::read(metadata, byte_level::store)?,
-            "llama" => Vocabulary::read(metadata, sentence_piece::store)?,
+            "llama" | "gemma4" => Vocabulary::read(metadata, sentence_piece::store)?,
             other => return Err(TextError::Model { model: other.to_owned() }),
         };
         let special = |name| special(metadata, name, vocabulary.len());
         let (begin, end, unknown) = (special("bos")?, special("eos")?, special("unknown")?);
         let mut ends: Vec<u32> = [end, special("eot")?, special("eom")?].into_iter().flatten().collect();
-        ends.extend(ENDS.iter().filter_map(|text| named_end(text, &vocabulary)));
+        // Gemma 4, known by its mark for answers of tools, has `</s>` as ordinary text.
+        let ordinary = vocabulary.find(b"<|tool_response>").and_then(|_| vocabulary.find(b"</s>"));
+        let named = ENDS.iter().filter_map(|text| named_end(text, &vocabulary));
+        ends.extend(named.filter(|id| Some(*id) != ordinary));
         ends.sort_unstable();
         ends.dedup();
         for id in ends.iter().copied().chain(begin) {
             vocabulary.mark_control(id);
         }
-        let (model, begin_by_default) = if family == "gpt2" {
-            let model = ByteLevel::read(metadata, &vocabulary)?;
-            let begins = model.begins();
-            (Model::ByteLevel(Box::new(model)), begins)
-        } else {
-            (Model::SentencePiece(Box::new(SentencePiece::read(metadata, &vocabulary, unknown)?)), true)
+        let (model, begin_by_default) = match family {
+            "gpt2" => {
+                let model = ByteLevel::read(metadata, &vocabulary)?;
+                let begins = model.begins();
+                (Model::ByteLevel(Box::new(model)), begins)
+            }
+            "gemma4" => (Model::PlainPairs(Box::new(PlainPairs::read(metadata, &vocabulary)?)), true),
+            _ => (Model::SentencePiece(Box::new(SentencePiece::read(metadata, &vocabulary, unknown)?)), true),
         };
         let flag = |name: &str, default| Ok::<_, TextError>(metadata.flag_if_present(name)?.unwrap_or(default));
         let name = metadata.text_if_present("general.name")?.unwrap_or_default().to_lowercase();
@@ -123,6 +133,7 @@ impl Tokenizer {
                     }
                     match &self.model {
                         Model::ByteLevel(model) => model.encode(text, &self.vocabulary, &mut ids),
+                        Model::PlainPairs(model) => model.encode(text, &self.vocabulary, &mut ids),
                         Model::SentencePiece(model) => model.encode(text, after_mark, &self.vocabulary, &mut ids),
                     }
                     (after_mark, trim) = (false, false);
@@ -158,7 +169,9 @@ impl Tokenizer {
             (Kind::Control | Kind::Unknown | Kind::Unused, _) => Vec::new(),
             (Kind::Byte, _) => byte(piece).map_or_else(|| piece.to_vec(), |byte| vec![byte]),
             (_, Model::ByteLevel(_)) => piece.to_vec(),
-            (_, Model::SentencePiece(_)) => String::from_utf8_lossy(piece).replace(SPACE, " ").into_bytes(),
+            (_, Model::SentencePiece(_) | Model::PlainPairs(_)) => {
+                String::from_utf8_lossy(piece).replace(SPACE, " ").into_bytes()
+            }
         }
     }
 

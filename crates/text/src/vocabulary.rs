@@ -1,8 +1,8 @@
 //! The tokens, kept compact: one block of text and one table of ids instead of a string and a map entry each.
 
-use std::collections::hash_map::RandomState;
 use std::hash::BuildHasher;
 
+use foldhash::fast::RandomState;
 use nearside_gguf::{Metadata, MetadataError, Value};
 
 use crate::TextError;
@@ -61,7 +61,7 @@ impl Vocabulary {
         }
         bytes.shrink_to_fit();
         let slots = vec![EMPTY; (tokens.len() * 3 / 2).next_power_of_two()];
-        let mut vocabulary = Self { bytes, ends, kinds, slots, hasher: RandomState::new() };
+        let mut vocabulary = Self { bytes, ends, kinds, slots, hasher: RandomState::default() };
         // Where two tokens have one text, the one that merging leads to comes first, then the lower id.
         for turn in [true, false] {
             for id in vocabulary.ids() {

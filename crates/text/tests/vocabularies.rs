@@ -45,4 +45,6 @@ vocabularies! {
     starcoder "starcoder";
     falcon "falcon";
     deepseek_coder "deepseek-coder";
+    deepseek_llm "deepseek-llm";
+    gemma_4 "gemma-4";
 }

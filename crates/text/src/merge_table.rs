@@ -1,0 +1,87 @@
+//! The pairs that merge, found by the two tokens, in the order in which they were learned.
+
+use std::hash::BuildHasher;
+
+use foldhash::fast::RandomState;
+use nearside_gguf::Metadata;
+
+use crate::TextError;
+use crate::vocabulary::{Kind, Vocabulary};
+
+const MERGES: &str = "tokenizer.ggml.merges";
+const EMPTY: u32 = u32::MAX;
+
+/// A merge: the tokens left and right, and what they become. Its place in the list is its rank.
+type Merge = [u32; 3];
+
+pub(crate) struct MergeTable {
+    merges: Vec<Merge>,
+    /// Ranks, at the place that the pair's hash gives or the next free one.
+    slots: Vec<u32>,
+    hasher: RandomState,
+}
+
+impl MergeTable {
+    /// Reads the file's merges; `store` appends a piece as the vocabulary keeps it.
+    pub(crate) fn read(
+        metadata: &Metadata,
+        vocabulary: &Vocabulary,
+        store: impl Fn(&str, Kind, &mut Vec<u8>) -> bool,
+    ) -> Result<Self, TextError> {
+        let merges = metadata.texts(MERGES)?;
+        let slots = vec![EMPTY; (merges.len() * 3 / 2).next_power_of_two()];
+        let mut table = Self { merges: Vec::with_capacity(merges.len()), slots, hasher: RandomState::default() };
+        let mut joined = Vec::new();
+        for (index, merge) in merges.iter().enumerate() {
+            // A piece may itself begin with a space where a converter left the alphabet out.
+            let first = merge.chars().next().map_or(0, char::len_utf8);
+            let space = merge.as_bytes()[first..].iter().position(|byte| *byte == b' ').map(|at| first + at);
+            let Some((left, right)) =
+                space.map(|at| (&merge[..at], &merge[at + 1..])).filter(|(_, right)| !right.is_empty())
+            else {
+                return Err(TextError::Merge { index, merge: merge.clone() });
+            };
+            joined.clear();
+            store(left, Kind::Normal, &mut joined);
+            let middle = joined.len();
+            store(right, Kind::Normal, &mut joined);
+            let find = |range: &[u8]| {
+                vocabulary.find_text(range).ok_or_else(|| TextError::MergeOutOfVocabulary {
+                    index,
+                    piece: String::from_utf8_lossy(range).into_owned(),
+                })
+            };
+            table.enter([find(&joined[..middle])?, find(&joined[middle..])?, find(&joined)?]);
+        }
+        Ok(table)
+    }
+
+    /// The rank of a pair of tokens, and what it becomes.
+    pub(crate) fn find(&self, left: u32, right: u32) -> Option<(u32, u32)> {
+        let mask = self.slots.len() - 1;
+        let mut slot = self.hasher.hash_one((left, right)) as usize & mask;
+        loop {
+            let rank = self.slots[slot];
+            let merge = self.merges.get(rank as usize)?;
+            if merge[..2] == [left, right] {
+                return Some((rank, merge[2]));
+            }
+            slot = (slot + 1) & mask;
+        }
+    }
+
+    /// Adds a merge; of two for the same pair the first counts, but each has its rank.
+    fn enter(&mut self, merge: Merge) {
+        let mask = self.slots.len() - 1;
+        let mut slot = self.hasher.hash_one((merge[0], merge[1])) as usize & mask;
+        let rank = self.merges.len() as u32;
+        self.merges.push(merge);
+        while self.slots[slot] != EMPTY {
+            if self.merges[self.slots[slot] as usize][..2] == merge[..2] {
+                return;
+            }
+            slot = (slot + 1) & mask;
+        }
+        self.slots[slot] = rank;
+    }
+}
