@@ -46,6 +46,7 @@ fn answer(engine: &mut Engine, session: &mut Session, prompt: &[u32], options: G
         while let Some(event) = generation.next().await.expect("the steps succeed") {
             match event {
                 Event::Prefill { done, total } => assert!(done <= total),
+                Event::Slid { .. } => panic!("nothing slides by itself"),
                 Event::Token(token) => {
                     text.push_str(&token.text);
                     tokens.push(token);

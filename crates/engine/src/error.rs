@@ -97,9 +97,25 @@ pub enum EngineError {
     /// The session was made by another engine.
     #[error("the session belongs to another engine; create one with this engine")]
     ForeignSession,
+    /// An adapter that cannot change this model.
+    #[error("the adapter cannot be used: {problem}")]
+    Adapter {
+        /// Why not.
+        problem: String,
+    },
+    /// A device was lost, and the file to load again from is another model's.
+    #[error("this is not the file that the model was loaded from; recover with that one")]
+    OtherModel,
     /// A call to `Generation::next` was dropped before it finished, so a token is lost.
     #[error(
         "the generation was interrupted while it waited for a token; start it again, the session keeps what it had"
     )]
     Interrupted,
+}
+
+impl EngineError {
+    /// Whether the device is gone: [`crate::Engine::recover`] loads the model again.
+    pub fn is_device_lost(&self) -> bool {
+        matches!(self, Self::Backend(BackendError::DeviceLost { .. }))
+    }
 }

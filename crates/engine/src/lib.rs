@@ -21,7 +21,7 @@
 //!     let mut generation = engine.generate(&mut session, &prompt, GenerateOptions::default())?;
 //!     while let Some(event) = generation.next().await? {
 //!         match event {
-//!             Event::Prefill { .. } => {}
+//!             Event::Prefill { .. } | Event::Slid { .. } => {}
 //!             Event::Token(token) => answer.push_str(&token.text),
 //!             Event::Finished(finish) => answer.push_str(&finish.text_tail),
 //!         }
@@ -30,10 +30,12 @@
 //! }
 //! ```
 
+mod adapters;
 pub mod architectures;
 pub mod backend;
 pub mod config;
 mod constraints;
+mod embedding;
 mod error;
 pub mod evaluation;
 mod generation;
@@ -41,13 +43,18 @@ pub mod graph;
 mod model;
 mod options;
 mod pipeline;
+mod recovery;
 pub mod sampling;
 mod session;
 mod stops;
 
+pub use adapters::Adapter;
 pub use constraints::Constraint;
+pub use embedding::{Pooling, normalize};
 pub use error::EngineError;
 pub use generation::Generation;
 pub use model::Engine;
-pub use options::{EngineOptions, Event, Finish, FinishReason, GenerateOptions, GeneratedToken, ModelInfo, Sampling};
+pub use options::{
+    ContextPolicy, EngineOptions, Event, Finish, FinishReason, GenerateOptions, GeneratedToken, ModelInfo, Sampling,
+};
 pub use session::Session;

@@ -7,12 +7,15 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use nearside_gguf::{ByteSource, DataType, Gguf};
 use nearside_text::{ChatTemplate, Conversation, Message, SpecialTokens, Tokenizer};
 
+use crate::adapters::Adapters;
 use crate::backend::{
-    Backend, Counters, ExecutorOptions, LoadProgress, MAX_CHOICES, Step, StepInput, TokenId, Want, WeightFile,
+    Backend, CacheId, Counters, ExecutorOptions, LoadProgress, MAX_CHOICES, Step, StepInput, TokenId, Want, WeightFile,
 };
 use crate::constraints::{Grammars, Matcher};
+use crate::graph::Graph;
 use crate::pipeline::Pipeline;
-use crate::{Constraint, EngineError, EngineOptions, GenerateOptions, Generation, ModelInfo, Session};
+use crate::session::{Entry, Sessions};
+use crate::{Constraint, ContextPolicy, EngineError, EngineOptions, GenerateOptions, Generation, ModelInfo, Session};
 
 /// Sessions are longer than this only on request: a cache grows with every position it may hold.
 const DEFAULT_CONTEXT: usize = 4096;
@@ -21,12 +24,19 @@ const DEFAULT_BATCH: usize = 256;
 /// A loaded model: tokenizer, chat template and executor.
 pub struct Engine {
     /// Tells its sessions from those of other engines.
-    number: u64,
+    pub(crate) number: u64,
     pub(crate) pipeline: Pipeline,
+    pub(crate) sessions: Sessions,
+    pub(crate) adapters: Adapters,
+    /// In use while a text is made into a vector.
+    pub(crate) embedding_cache: Option<CacheId>,
+    pub(crate) graph: Graph,
+    /// As they were asked for.
+    pub(crate) executor_options: ExecutorOptions,
     tokenizer: Arc<Tokenizer>,
     grammars: Grammars,
     template: Option<ChatTemplate>,
-    info: ModelInfo,
+    pub(crate) info: ModelInfo,
     /// What the tokenizer puts before every text, if anything.
     beginning: Option<TokenId>,
 }
@@ -57,14 +67,8 @@ impl Engine {
         let context = context.min(config.context);
         let batch = options.batch.unwrap_or(DEFAULT_BATCH).min(context);
         let file = WeightFile { gguf: &gguf, bytes };
-        let executor = backend
-            .load(
-                &graph,
-                file,
-                ExecutorOptions { context, batch, choices: MAX_CHOICES, cache: options.cache },
-                progress,
-            )
-            .await?;
+        let executor_options = ExecutorOptions { context, batch, choices: MAX_CHOICES, cache: options.cache };
+        let executor = backend.load(&graph, file, executor_options, progress).await?;
         let info = ModelInfo {
             architecture: config.architecture,
             name: gguf.metadata.text_if_present("general.name")?.unwrap_or_default().to_owned(),
@@ -80,6 +84,11 @@ impl Engine {
         Ok(Self {
             number: NEXT.fetch_add(1, Ordering::Relaxed),
             pipeline: Pipeline::new(executor),
+            sessions: Sessions::default(),
+            adapters: Adapters::default(),
+            embedding_cache: None,
+            graph,
+            executor_options,
             tokenizer,
             grammars: Grammars::default(),
             template,
@@ -117,17 +126,20 @@ impl Engine {
         Ok(tokens)
     }
 
-    /// Room for one conversation.
-    pub fn create_session(&mut self) -> Result<Session, EngineError> {
-        Ok(Session { engine: self.number, cache: self.pipeline.executor.create_cache()?, tokens: Vec::new() })
-    }
-
-    /// Gives a conversation's room back.
-    #[expect(clippy::needless_pass_by_value, reason = "a closed session must not be used again")]
-    pub fn close_session(&mut self, session: Session) {
-        if session.engine == self.number {
-            self.pipeline.executor.drop_cache(session.cache);
-        }
+    /// How many of [`Self::chat_tokens`] belong to what stands before the first question: the system prompt, and what
+    /// the template writes there. For [`ContextPolicy::Slide`].
+    pub fn system_tokens<'a>(&self, conversation: impl Into<Conversation<'a>>) -> Result<usize, EngineError> {
+        let conversation = conversation.into();
+        let messages = conversation.messages;
+        let tokens = self.chat_tokens(conversation)?;
+        let mut other: Vec<Message> = messages.iter().take_while(|message| message.role == "system").cloned().collect();
+        let first = messages.get(other.len()).map_or("", |message| message.content.as_str());
+        other.push(Message::new("user", if first.starts_with('0') { "1" } else { "0" }));
+        let other = self.chat_tokens(Conversation { messages: &other, ..conversation })?;
+        let common = tokens.iter().zip(&other).take_while(|(one, other)| one == other).count();
+        // The next turn's opening is no part of it where the template ends the system prompt properly.
+        let end = tokens[..common].iter().rposition(|token| self.tokenizer.is_end(*token));
+        Ok(end.map_or(common, |end| end + 1))
     }
 
     /// Starts an answer to `prompt`, which is the whole conversation: what the session already holds of
@@ -138,7 +150,13 @@ impl Engine {
         prompt: &[TokenId],
         options: GenerateOptions,
     ) -> Result<Generation<'a>, EngineError> {
-        self.check(session, prompt)?;
+        if session.engine != self.number {
+            return Err(EngineError::ForeignSession);
+        }
+        match options.when_full {
+            ContextPolicy::Stop => self.check_tokens(prompt)?,
+            ContextPolicy::Slide { .. } => self.check_known(prompt)?,
+        }
         Generation::new(self, session, prompt.to_vec(), options)
     }
 
@@ -149,24 +167,24 @@ impl Engine {
 
     /// The logits that follow `tokens`. For evaluation only: an answer never needs them all.
     pub async fn next_logits(&mut self, session: &mut Session, tokens: &[TokenId]) -> Result<Vec<f32>, EngineError> {
-        self.check(session, tokens)?;
+        self.check_tokens(tokens)?;
         let result = self.run_for_logits(session, tokens).await;
         if result.is_err() {
-            session.tokens.clear();
+            self.distrust(session);
         }
         result
     }
 
-    async fn run_for_logits(&mut self, session: &mut Session, tokens: &[TokenId]) -> Result<Vec<f32>, EngineError> {
+    async fn run_for_logits(&mut self, session: &Session, tokens: &[TokenId]) -> Result<Vec<f32>, EngineError> {
         self.pipeline.drain().await?;
-        let mut position = session.reuse(tokens);
+        let Entry { cache, reused: mut position } = self.enter(session, tokens)?;
         let batch = self.pipeline.executor.options().batch;
         let mut logits = Vec::new();
         while position < tokens.len() {
             let end = tokens.len().min(position + batch);
             let chunk = &tokens[position..end];
             self.pipeline.submit(Step {
-                cache: session.cache,
+                cache,
                 position,
                 input: StepInput::Tokens(chunk),
                 want: if end == tokens.len() { Want::Logits } else { Want::Nothing },
@@ -174,7 +192,7 @@ impl Engine {
             if let Some(output) = self.pipeline.collect().await? {
                 logits = output.logits;
             }
-            session.tokens.extend_from_slice(chunk);
+            self.extend(session, chunk);
             position = end;
         }
         Ok(logits)
@@ -185,13 +203,17 @@ impl Engine {
         self.pipeline.executor.counters()
     }
 
-    fn check(&self, session: &Session, tokens: &[TokenId]) -> Result<(), EngineError> {
-        session.check(self.number)?;
-        if tokens.is_empty() {
-            return Err(EngineError::EmptyPrompt);
-        }
+    /// Whether these can be read.
+    pub(crate) fn check_tokens(&self, tokens: &[TokenId]) -> Result<(), EngineError> {
         if tokens.len() > self.info.context {
             return Err(EngineError::PromptTooLong { tokens: tokens.len(), context: self.info.context });
+        }
+        self.check_known(tokens)
+    }
+
+    fn check_known(&self, tokens: &[TokenId]) -> Result<(), EngineError> {
+        if tokens.is_empty() {
+            return Err(EngineError::EmptyPrompt);
         }
         let vocabulary = self.info.vocabulary;
         match tokens.iter().find(|token| **token as usize >= vocabulary) {

@@ -105,6 +105,22 @@ pub struct GenerateOptions {
     pub top_logprobs: usize,
     /// Treats end tokens as any other, so that a measurement has a known length. A constraint's end counts.
     pub ignore_end: bool,
+    /// What happens when the conversation has more tokens than the context holds.
+    pub when_full: ContextPolicy,
+}
+
+/// What happens when a conversation has more tokens than the context holds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
+pub enum ContextPolicy {
+    /// A prompt that is too long is refused, and an answer ends there.
+    #[default]
+    Stop,
+    /// The oldest tokens are dropped, a block at a time and up to a turn's end where one is near, and the rest is read
+    /// again.
+    Slide {
+        /// So many first tokens stay: [`crate::Engine::system_tokens`] counts those of the system prompt.
+        keep: usize,
+    },
 }
 
 impl Default for GenerateOptions {
@@ -117,6 +133,7 @@ impl Default for GenerateOptions {
             stop: Vec::new(),
             top_logprobs: 0,
             ignore_end: false,
+            when_full: ContextPolicy::Stop,
         }
     }
 }
@@ -130,6 +147,11 @@ pub enum Event {
         done: usize,
         /// To be run; what the session already held does not count.
         total: usize,
+    },
+    /// The conversation outgrew the context: the model no longer sees its oldest tokens.
+    Slid {
+        /// How many, in all.
+        dropped: usize,
     },
     /// The answer's next token.
     Token(GeneratedToken),
@@ -164,6 +186,8 @@ pub struct Finish {
     pub reused_tokens: usize,
     /// Tokens of the answer, the end token not counted.
     pub completion_tokens: usize,
+    /// Tokens of the conversation that the model no longer saw at the end.
+    pub dropped_tokens: usize,
     /// Text that was held back in case it became a stop text, and did not.
     pub text_tail: String,
 }

@@ -46,3 +46,45 @@ fn after_an_answer_is_dropped_at_most_one_more_step_runs_and_the_next_question_i
         engine.close_session(session);
     }
 }
+
+#[test]
+fn a_conversation_that_begins_like_another_starts_from_a_copy_of_its_cache() {
+    let (mut engine, backend) = engine();
+    let shared: Vec<u32> = (0..24).map(|token| token % 26).collect();
+    let continued = |end: &[u32]| [&shared[..], end].concat();
+    let mut expected = Vec::new();
+    for end in [[1, 2], [3, 4]] {
+        expected.push(fresh(&mut engine, &continued(&end), sampled(5, 6)).ids());
+    }
+    let mut one = engine.create_session().expect("room for a session");
+    let mut other = engine.create_session().expect("room for a session");
+    assert_eq!(answer(&mut engine, &mut one, &continued(&[1, 2]), sampled(5, 6)).ids(), expected[0]);
+    backend.seen.take_read();
+    let copied = answer(&mut engine, &mut other, &continued(&[3, 4]), sampled(5, 6));
+    assert_eq!(copied.ids(), expected[1]);
+    assert_eq!(copied.finish.reused_tokens, 24);
+    assert_eq!(backend.seen.take_read(), 2 + 5, "only what is its own was read");
+    assert_eq!(*backend.seen.forks.borrow(), [24]);
+    assert_eq!(backend.seen.caches.get(), 2, "the copy took the place of the empty one");
+    // The one it was copied from goes on undisturbed.
+    let again = answer(&mut engine, &mut one, &continued(&[1, 2]), sampled(5, 6));
+    assert_eq!((again.ids(), again.finish.reused_tokens), (expected[0].clone(), 25));
+    // Little in common is not worth a copy.
+    let mut third = engine.create_session().expect("room for a session");
+    let short = answer(&mut engine, &mut third, &[0, 1, 2, 3, 25, 25], sampled(5, 2));
+    assert_eq!(short.finish.reused_tokens, 0);
+    assert_eq!(backend.seen.forks.borrow().len(), 1);
+}
+
+#[test]
+fn conversations_side_by_side_answer_as_if_alone() {
+    let (mut engine, _) = engine();
+    let prompts: Vec<Vec<u32>> = (0..4).map(|first| (first..first + 9).collect()).collect();
+    let alone: Vec<_> = prompts.iter().map(|prompt| fresh(&mut engine, prompt, sampled(2, 8)).ids()).collect();
+    let mut sessions: Vec<_> = prompts.iter().map(|_| engine.create_session().expect("room for a session")).collect();
+    for count in [1, 3, 8] {
+        for ((prompt, session), alone) in prompts.iter().zip(&mut sessions).zip(&alone) {
+            assert_eq!(answer(&mut engine, session, prompt, sampled(2, count)).ids(), alone[..count]);
+        }
+    }
+}

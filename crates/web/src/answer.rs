@@ -157,7 +157,7 @@ pub(crate) async fn answer(
     let mut generation = engine.generate(session, &prompt, asked.options())?;
     while let Some(event) = generation.next().await? {
         match event {
-            Event::Prefill { .. } => stream.turn().await?,
+            Event::Prefill { .. } | Event::Slid { .. } => stream.turn().await?,
             Event::Token(token) => {
                 margins.push(token.margin);
                 let probability = asked.wants_logprobs().then(|| spell(generation.tokenizer(), &token));

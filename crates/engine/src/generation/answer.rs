@@ -20,11 +20,13 @@ pub(super) struct Answer {
     /// Length of the prompt.
     prompt: usize,
     /// Prompt tokens that the session already held.
-    reused: usize,
+    reused: Option<usize>,
+    /// Where in the text the reading began that has to be done before tokens are chosen, and where it ends.
+    reading: (usize, usize),
     /// Tokens so far.
-    tokens: Vec<TokenId>,
-    /// Positions there are.
-    context: usize,
+    tokens: usize,
+    /// Tokens of the conversation that the model no longer sees.
+    dropped: usize,
     top: usize,
     most: usize,
     ignore_end: bool,
@@ -32,7 +34,7 @@ pub(super) struct Answer {
 
 impl Answer {
     /// An answer without tokens yet.
-    pub(super) fn new(options: &GenerateOptions, prompt: usize, reused: usize, context: usize) -> Self {
+    pub(super) fn new(options: &GenerateOptions, prompt: usize) -> Self {
         Self {
             decoder: StreamDecoder::new(),
             stops: StopTexts::new(options.stop.clone()),
@@ -40,9 +42,10 @@ impl Answer {
             events: VecDeque::new(),
             told: false,
             prompt,
-            reused,
-            tokens: Vec::new(),
-            context,
+            reused: None,
+            reading: (0, 0),
+            tokens: 0,
+            dropped: 0,
             top: options.top_logprobs,
             most: options.max_tokens,
             // Behind the end of what a constraint allows there is nothing to write.
@@ -55,15 +58,27 @@ impl Answer {
         self.progress.pop_front().or_else(|| if self.told { self.events.pop_front() } else { None })
     }
 
-    /// The tokens so far.
-    pub(super) fn tokens(&self) -> &[TokenId] {
-        &self.tokens
+    /// How many tokens there are so far.
+    pub(super) fn tokens(&self) -> usize {
+        self.tokens
     }
 
-    /// So many tokens of the prompt are in the cache.
-    pub(super) fn read(&mut self, prompt: usize) {
-        self.progress.push_back(Event::Prefill { done: prompt - self.reused, total: self.prompt - self.reused });
-        self.told |= prompt == self.prompt;
+    /// A text of so many tokens has to be read from here on, and so many of the conversation are not in it.
+    pub(super) fn begin(&mut self, reused: usize, length: usize, dropped: usize) {
+        self.reused.get_or_insert(reused);
+        self.reading = (reused, length);
+        if dropped > self.dropped {
+            self.dropped = dropped;
+            let event = Event::Slid { dropped };
+            if self.tokens == 0 { self.progress.push_back(event) } else { self.events.push_back(event) }
+        }
+    }
+
+    /// So many tokens of that text are in the cache.
+    pub(super) fn read(&mut self, length: usize) {
+        let (start, end) = self.reading;
+        self.progress.push_back(Event::Prefill { done: length - start, total: end - start });
+        self.told |= length == end;
     }
 
     /// Whether this token would end the answer.
@@ -105,7 +120,7 @@ impl Answer {
 
     /// Gives the token its text and tells the caller. Says whether the answer has ended.
     fn write(&mut self, mut token: GeneratedToken, complete: bool, tokenizer: &Tokenizer) -> bool {
-        self.tokens.push(token.id);
+        self.tokens += 1;
         let piece = self.decoder.push(tokenizer, token.id);
         let stopped = match self.stops.push(&piece) {
             Passed::Text(text) => {
@@ -122,10 +137,8 @@ impl Answer {
             self.finish_with(FinishReason::Stop, String::new());
         } else if complete {
             self.finish(FinishReason::Stop, tokenizer);
-        } else if self.tokens.len() >= self.most {
+        } else if self.tokens >= self.most {
             self.finish(FinishReason::Length, tokenizer);
-        } else if self.prompt + self.tokens.len() > self.context {
-            self.finish(FinishReason::ContextFull, tokenizer);
         } else {
             return false;
         }
@@ -147,8 +160,9 @@ impl Answer {
         self.events.push_back(Event::Finished(Finish {
             reason,
             prompt_tokens: self.prompt,
-            reused_tokens: self.reused,
-            completion_tokens: self.tokens.len(),
+            reused_tokens: self.reused.unwrap_or(0),
+            completion_tokens: self.tokens,
+            dropped_tokens: self.dropped,
             text_tail,
         }));
     }

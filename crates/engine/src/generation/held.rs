@@ -3,7 +3,7 @@
 
 use super::answer::broken;
 use super::penalties::Penalties;
-use super::{Core, Stepping};
+use super::{Core, Next, Stepping};
 use crate::backend::{Choice, HeldChoice, Step, StepInput, Want};
 use crate::constraints::Matcher;
 use crate::{EngineError, FinishReason};
@@ -23,23 +23,24 @@ impl Held {
         Self { matcher, penalties, begun: false, ahead: false }
     }
 
-    /// Writes the tokens that can only follow. Says whether the answer has ended.
-    fn write_forced(&mut self, core: &mut Core<'_>) -> Result<bool, EngineError> {
-        let Some(matcher) = &mut self.matcher else { return Ok(false) };
+    /// Writes the tokens that can only follow.
+    fn write_forced(&mut self, core: &mut Core<'_>) -> Result<Next, EngineError> {
+        let Some(matcher) = &mut self.matcher else { return Ok(Next::Step) };
         for token in matcher.forced() {
             let complete = matcher.take(token)?;
-            if core.answer.force(token, complete, core.engine.tokenizer()) {
-                return Ok(true);
+            let next = core.force(token, complete);
+            if next != Next::Step {
+                return Ok(next);
             }
         }
-        Ok(false)
+        Ok(Next::Step)
     }
 
     /// Has the device choose from what it holds, and read what it chose at once where it runs beside its caller.
     fn choose(&mut self, core: &mut Core<'_>) -> Result<(), EngineError> {
-        let written = core.answer.tokens();
-        let position = core.prompt.len() + written.len();
-        let changes = self.penalties.changes(&core.prompt, written);
+        let position = core.text.len();
+        let (prompt, written) = core.known.split_at(core.prompt);
+        let changes = self.penalties.changes(prompt, written);
         let allowed = self.matcher.as_mut().map(Matcher::mask).transpose()?;
         let held = HeldChoice {
             rule: core.rule(position),
@@ -49,42 +50,51 @@ impl Held {
         };
         core.engine.pipeline.choose(held)?;
         let executor = &core.engine.pipeline.executor;
-        let more = core.answer.tokens().len() + 1 < core.options.max_tokens && position < executor.options().context;
+        let more = core.wanted() > 1 && position < executor.options().context;
         self.ahead = more && executor.steps_in_flight() > 1;
         if self.ahead {
-            let cache = core.session.cache;
+            let cache = core.cache;
             core.engine.pipeline.submit(Step { cache, position, input: StepInput::Sampled, want: Want::Hold })?;
         }
         Ok(())
     }
 
-    /// Takes what was chosen, and writes what can only follow it. Says whether the answer has ended.
-    fn take(&mut self, core: &mut Core<'_>, choice: &Choice) -> Result<bool, EngineError> {
+    /// Takes what was chosen, and writes what can only follow it.
+    fn take(&mut self, core: &mut Core<'_>, choice: &Choice) -> Result<Next, EngineError> {
         let ends = core.answer.ends_with(choice.token, core.engine.tokenizer());
         let complete = match &mut self.matcher {
             Some(matcher) if !ends => matcher.take(choice.token)?,
             _ => false,
         };
-        Ok(core.answer.take(choice, complete, core.engine.tokenizer())? || self.write_forced(core)?)
+        match core.take(choice, complete)? {
+            Next::Step => self.write_forced(core),
+            next => Ok(next),
+        }
     }
 }
 
 impl Stepping for Held {
-    async fn advance(&mut self, core: &mut Core<'_>) -> Result<bool, EngineError> {
+    fn begin(&mut self, _reused: usize) {
+        self.ahead = false;
+    }
+
+    async fn advance(&mut self, core: &mut Core<'_>) -> Result<Next, EngineError> {
         let answers = core.options.max_tokens > 0;
-        if !std::mem::replace(&mut self.begun, true) && answers && self.write_forced(core)? {
-            return Ok(true);
+        if !std::mem::replace(&mut self.begun, true) && answers {
+            match self.write_forced(core)? {
+                Next::Step => {}
+                next => return Ok(next),
+            }
         }
-        let start = core.session.tokens.len();
-        let known = core.prompt.len() + core.answer.tokens().len();
+        let start = core.engine.cached(core.session);
+        let known = core.text.len();
         let reading = if std::mem::take(&mut self.ahead) {
             1
         } else {
             let end = known.min(start + core.engine.pipeline.executor.options().batch);
             let want = if end == known && answers { Want::Hold } else { Want::Nothing };
-            let tokens = core.known(start, end);
-            let input = StepInput::Tokens(&tokens);
-            core.engine.pipeline.submit(Step { cache: core.session.cache, position: start, input, want })?;
+            let input = StepInput::Tokens(&core.text[start..end]);
+            core.engine.pipeline.submit(Step { cache: core.cache, position: start, input, want })?;
             end - start
         };
         let holds = start + reading == known && answers;
@@ -99,9 +109,6 @@ impl Stepping for Held {
             return self.take(core, choice);
         }
         let over = start + reading == known && !answers;
-        if over {
-            core.answer.finish(FinishReason::Length, core.engine.tokenizer());
-        }
-        Ok(over)
+        Ok(if over { core.finish(FinishReason::Length) } else { Next::Step })
     }
 }

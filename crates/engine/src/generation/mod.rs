@@ -7,14 +7,19 @@ mod check;
 mod held;
 mod penalties;
 mod pipelined;
+mod window;
+
+use nearside_gguf::ByteSource;
 
 use self::answer::Answer;
 use self::held::Held;
 use self::penalties::Penalties;
 use self::pipelined::Pipelined;
-use crate::backend::{MAX_CANDIDATES, SampleRule, TokenId};
+use self::window::Window;
+use crate::backend::{Backend, CacheId, Choice, LoadProgress, MAX_CANDIDATES, SampleRule, TokenId};
 use crate::sampling::draw;
-use crate::{Engine, EngineError, Event, GenerateOptions, Session};
+use crate::session::Entry;
+use crate::{ContextPolicy, Engine, EngineError, Event, FinishReason, GenerateOptions, Session};
 
 /// An answer in the making. Dropping it cancels it; the session keeps what is certain.
 pub struct Generation<'a> {
@@ -25,8 +30,22 @@ pub struct Generation<'a> {
 
 /// A way of stepping.
 trait Stepping {
-    /// Keeps the device busy and takes what comes back next. Says whether the answer has ended.
-    async fn advance(&mut self, core: &mut Core<'_>) -> Result<bool, EngineError>;
+    /// Starts anew: the text is to be read from `reused` on before tokens are chosen, and nothing is in flight.
+    fn begin(&mut self, reused: usize);
+
+    /// Keeps the device busy and takes what comes back next.
+    async fn advance(&mut self, core: &mut Core<'_>) -> Result<Next, EngineError>;
+}
+
+/// What follows a step.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Next {
+    /// Another one.
+    Step,
+    /// Nothing: the answer is complete.
+    End,
+    /// The context is full: the text is to be shortened and read again.
+    Shorten,
 }
 
 /// The ways of stepping there are.
@@ -39,8 +58,18 @@ enum Way {
 struct Core<'a> {
     engine: &'a mut Engine,
     session: &'a mut Session,
+    cache: CacheId,
     options: GenerateOptions,
-    prompt: Vec<TokenId>,
+    /// The whole conversation, answer included.
+    known: Vec<TokenId>,
+    /// How much of that is the prompt.
+    prompt: usize,
+    /// What of it the model sees: what its cache holds or is to hold.
+    text: Vec<TokenId>,
+    /// The text has to be read up to here before tokens are chosen.
+    start: usize,
+    /// Tokens of the conversation that are not in the text.
+    dropped: usize,
     answer: Answer,
 }
 
@@ -51,6 +80,8 @@ enum Phase {
     Running,
     /// The future of `next` is being polled, or was dropped before it was done.
     Waiting,
+    /// The device is gone.
+    Lost,
     Ended,
 }
 
@@ -62,14 +93,27 @@ impl<'a> Generation<'a> {
         options: GenerateOptions,
     ) -> Result<Self, EngineError> {
         check::check(&options, engine.info().vocabulary)?;
+        window::check(options.when_full, engine.info().context)?;
         // Without penalties and constraint nothing has to be known of a token before the next step starts.
         let matcher = options.constraint.as_ref().map(|constraint| engine.matcher(constraint)).transpose()?;
         let held = (matcher.is_some() || Penalties::wanted(&options))
             .then(|| Box::new(Held::new(matcher, Penalties::new(&options))));
-        let reused = session.reuse(&prompt);
-        let answer = Answer::new(&options, prompt.len(), reused, engine.info().context);
-        let way = held.map_or_else(|| Way::Pipelined(Pipelined::new(reused)), Way::Held);
-        Ok(Self { core: Core { engine, session, options, prompt, answer }, way, phase: Phase::Fresh })
+        let way = held.map_or_else(|| Way::Pipelined(Pipelined::new(0)), Way::Held);
+        let core = Core {
+            engine,
+            session,
+            cache: CacheId(0),
+            answer: Answer::new(&options, prompt.len()),
+            options,
+            prompt: prompt.len(),
+            known: prompt,
+            text: Vec::new(),
+            start: 0,
+            dropped: 0,
+        };
+        let mut generation = Self { core, way, phase: Phase::Fresh };
+        generation.phase = generation.begin()?;
+        Ok(generation)
     }
 
     /// The model's tokenizer, for what is reported beside the text.
@@ -78,69 +122,139 @@ impl<'a> Generation<'a> {
     }
 
     /// The next event; `None` after [`Event::Finished`] or an error. After an error in the middle the
-    /// session is empty and can be used again.
+    /// session's cache counts for nothing and the session can be used again; after the error of a lost device the
+    /// answer itself can go on, see [`Self::recover`].
     pub async fn next(&mut self) -> Result<Option<Event>, EngineError> {
-        if let Some(event) = self.core.answer.next_event() {
-            return Ok(Some(event));
-        }
-        let fresh = match self.phase {
-            Phase::Ended => return Ok(None),
-            Phase::Waiting => {
-                self.phase = Phase::Ended;
-                return Err(EngineError::Interrupted);
+        loop {
+            if let Some(event) = self.core.answer.next_event() {
+                return Ok(Some(event));
             }
-            Phase::Fresh => true,
-            Phase::Running => false,
-        };
-        self.phase = Phase::Waiting;
-        match self.advance(fresh).await {
-            Ok((event, ended)) => {
-                self.phase = if ended { Phase::Ended } else { Phase::Running };
-                Ok(event)
-            }
-            Err(error) => {
-                self.phase = Phase::Ended;
-                self.core.session.tokens.clear();
-                Err(error)
+            let fresh = match self.phase {
+                Phase::Ended | Phase::Lost => return Ok(None),
+                Phase::Waiting => {
+                    self.phase = Phase::Ended;
+                    return Err(EngineError::Interrupted);
+                }
+                Phase::Fresh => true,
+                Phase::Running => false,
+            };
+            self.phase = Phase::Waiting;
+            match self.advance(fresh).await {
+                Ok(phase) => self.phase = phase,
+                Err(error) => {
+                    self.phase = if error.is_device_lost() { Phase::Lost } else { Phase::Ended };
+                    self.core.engine.distrust(self.core.session);
+                    return Err(error);
+                }
             }
         }
     }
 
-    /// The next event there is, and whether the answer has ended.
-    async fn advance(&mut self, fresh: bool) -> Result<(Option<Event>, bool), EngineError> {
+    /// Loads the model again after its device was lost, as [`Engine::recover`] does, and goes on: the next events are
+    /// those that would have come, after the ones of reading the conversation again.
+    pub async fn recover<'b>(
+        &'b mut self,
+        bytes: &'b dyn ByteSource,
+        backend: &'b dyn Backend,
+        progress: &'b mut LoadProgress<'b>,
+    ) -> Result<(), EngineError> {
+        self.core.engine.recover(bytes, backend, progress).await?;
+        if matches!(self.phase, Phase::Lost | Phase::Fresh | Phase::Running) {
+            self.phase = self.begin()?;
+        }
+        Ok(())
+    }
+
+    async fn advance(&mut self, fresh: bool) -> Result<Phase, EngineError> {
         if fresh {
             self.core.engine.pipeline.drain().await?;
         }
-        loop {
-            let ended = match &mut self.way {
-                Way::Pipelined(way) => way.advance(&mut self.core).await?,
-                Way::Held(way) => way.advance(&mut self.core).await?,
-            };
-            let event = self.core.answer.next_event();
-            if ended || event.is_some() {
-                return Ok((event, ended));
-            }
+        let next = match &mut self.way {
+            Way::Pipelined(way) => way.advance(&mut self.core).await?,
+            Way::Held(way) => way.advance(&mut self.core).await?,
+        };
+        match next {
+            Next::Step => Ok(Phase::Running),
+            Next::End => Ok(Phase::Ended),
+            Next::Shorten => self.begin(),
         }
+    }
+
+    fn begin(&mut self) -> Result<Phase, EngineError> {
+        let Some(reused) = self.core.begin()? else { return Ok(Phase::Ended) };
+        match &mut self.way {
+            Way::Pipelined(way) => way.begin(reused),
+            Way::Held(way) => way.begin(reused),
+        }
+        Ok(Phase::Fresh)
     }
 }
 
 impl Core<'_> {
-    /// The tokens of prompt and answer from one position to another.
-    fn known(&self, start: usize, end: usize) -> Vec<TokenId> {
-        self.prompt.iter().chain(self.answer.tokens()).take(end).skip(start).copied().collect()
+    /// Decides what of the conversation the model sees, and how much of that its cache holds already. Without an
+    /// answer to that the conversation does not fit, and the caller is told so.
+    fn begin(&mut self) -> Result<Option<usize>, EngineError> {
+        let context = self.engine.info().context;
+        let window = Window::of(&self.known, context, self.options.when_full, self.engine.tokenizer());
+        self.text = window.of_text(&self.known);
+        if self.text.len() > context {
+            self.finish(FinishReason::ContextFull);
+            return Ok(None);
+        }
+        self.start = self.text.len();
+        self.dropped = window.dropped();
+        let Entry { cache, reused } = self.engine.enter(self.session, &self.text)?;
+        self.cache = cache;
+        self.answer.begin(reused, self.start, self.dropped);
+        Ok(Some(reused))
     }
 
-    /// So many more tokens of prompt and answer are in the cache.
+    /// So many more of the text's tokens are in the cache.
     fn read(&mut self, count: usize) {
-        let start = self.session.tokens.len();
-        let tokens = self.known(start, start + count);
-        self.session.tokens.extend(tokens);
-        if start < self.prompt.len() {
-            self.answer.read(self.prompt.len().min(start + count));
+        let start = self.engine.cached(self.session);
+        let end = start + count;
+        self.engine.extend(self.session, &self.text[start..end]);
+        if start < self.start {
+            self.answer.read(self.start.min(end));
         }
     }
 
-    /// How the token at `position` is chosen.
+    /// The answer's next token; a `complete` answer ends with it.
+    fn take(&mut self, choice: &Choice, complete: bool) -> Result<Next, EngineError> {
+        let ended = self.answer.take(choice, complete, self.engine.tokenizer())?;
+        Ok(if ended { Next::End } else { self.append(choice.token) })
+    }
+
+    /// The answer's next token, which nothing else could stand for; a `complete` answer ends with it.
+    fn force(&mut self, token: TokenId, complete: bool) -> Next {
+        let ended = self.answer.force(token, complete, self.engine.tokenizer());
+        if ended { Next::End } else { self.append(token) }
+    }
+
+    fn append(&mut self, token: TokenId) -> Next {
+        self.known.push(token);
+        self.text.push(token);
+        if self.text.len() <= self.engine.info().context {
+            return Next::Step;
+        }
+        match self.options.when_full {
+            ContextPolicy::Stop => self.finish(FinishReason::ContextFull),
+            ContextPolicy::Slide { .. } => Next::Shorten,
+        }
+    }
+
+    fn finish(&mut self, reason: FinishReason) -> Next {
+        self.answer.finish(reason, self.engine.tokenizer());
+        Next::End
+    }
+
+    /// How many more tokens the answer may have.
+    fn wanted(&self) -> usize {
+        self.options.max_tokens.saturating_sub(self.answer.tokens())
+    }
+
+    /// How the token at `position` of the text is chosen. The draw is that of its position in the conversation, so
+    /// that neither a shortened text nor a new start changes it.
     fn rule(&self, position: usize) -> SampleRule {
         let sampling = &self.options.sampling;
         SampleRule {
@@ -148,7 +262,7 @@ impl Core<'_> {
             top_k: sampling.top_k,
             top_p: sampling.top_p,
             min_p: sampling.min_p,
-            draw: draw(sampling.seed, position),
+            draw: draw(sampling.seed, position + self.dropped),
         }
     }
 

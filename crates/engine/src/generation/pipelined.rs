@@ -4,7 +4,7 @@
 use std::collections::VecDeque;
 
 use super::answer::broken;
-use super::{Core, Stepping};
+use super::{Core, Next, Stepping};
 use crate::backend::{Step, StepInput, Want};
 use crate::{EngineError, FinishReason};
 
@@ -20,7 +20,7 @@ pub(super) struct Pipelined {
 /// What a step in flight was for.
 enum Flight {
     /// Reads so many prompt tokens and, if they are the last, chooses a token.
-    Prompt { tokens: usize, chooses: bool },
+    Text { tokens: usize, chooses: bool },
     /// Reads the token that the step before it chose, and chooses the next.
     Answer,
 }
@@ -33,27 +33,27 @@ impl Pipelined {
 
     /// Submits the next step, if there is one that may be needed.
     fn submit(&mut self, core: &mut Core<'_>) -> Result<bool, EngineError> {
-        let cache = core.session.cache;
+        let cache = core.cache;
         let limits = core.engine.pipeline.executor.options();
-        if self.submitted < core.prompt.len() {
+        if self.submitted < core.start {
             let position = self.submitted;
-            let end = core.prompt.len().min(position + limits.batch);
-            let chooses = end == core.prompt.len() && core.options.max_tokens > 0;
+            let end = core.start.min(position + limits.batch);
+            let chooses = end == core.start && core.wanted() > 0;
             let rules = [core.rule(end)];
             let want = if chooses { Want::Sample(&rules, core.candidates()) } else { Want::Nothing };
-            let input = StepInput::Tokens(&core.prompt[position..end]);
+            let input = StepInput::Tokens(&core.text[position..end]);
             core.engine.pipeline.submit(Step { cache, position, input, want })?;
-            self.flights.push_back(Flight::Prompt { tokens: end - position, chooses });
+            self.flights.push_back(Flight::Text { tokens: end - position, chooses });
             self.choosing += usize::from(chooses);
             self.submitted = end;
             return Ok(true);
         }
         // Every step that chooses is followed by one that reads what it chose, before anybody has looked
         // at it: when the answer turns out to end there, that one step was for nothing.
-        if self.choosing == 0 || self.choosing >= core.options.max_tokens {
+        if self.choosing == 0 || self.flights.len() >= core.wanted() {
             return Ok(false);
         }
-        let position = core.prompt.len() + self.choosing - 1;
+        let position = core.start + self.choosing - 1;
         if position >= limits.context {
             return Ok(false);
         }
@@ -66,7 +66,11 @@ impl Pipelined {
 }
 
 impl Stepping for Pipelined {
-    async fn advance(&mut self, core: &mut Core<'_>) -> Result<bool, EngineError> {
+    fn begin(&mut self, reused: usize) {
+        *self = Self::new(reused);
+    }
+
+    async fn advance(&mut self, core: &mut Core<'_>) -> Result<Next, EngineError> {
         let depth = core.engine.pipeline.executor.steps_in_flight();
         while self.flights.len() < depth && self.submit(core)? {}
         let output = core.engine.pipeline.collect().await?;
@@ -74,19 +78,16 @@ impl Stepping for Pipelined {
             return Err(EngineError::Interrupted);
         };
         match flight {
-            Flight::Prompt { tokens, chooses } => {
+            Flight::Text { tokens, chooses } => {
                 core.read(tokens);
                 if !chooses {
-                    if core.session.tokens.len() < core.prompt.len() {
-                        return Ok(false);
-                    }
-                    core.answer.finish(FinishReason::Length, core.engine.tokenizer());
-                    return Ok(true);
+                    let over = core.engine.cached(core.session) == core.start;
+                    return Ok(if over { core.finish(FinishReason::Length) } else { Next::Step });
                 }
             }
             Flight::Answer => core.read(1),
         }
         let choice = output.choices.first().ok_or_else(|| broken("the step brought back no token"))?;
-        core.answer.take(choice, false, core.engine.tokenizer())
+        core.take(choice, false)
     }
 }

@@ -2,6 +2,7 @@
 
 #![allow(dead_code, reason = "each test binary uses its part of this")]
 
+pub(crate) mod adapter_file;
 pub(crate) mod frail;
 pub(crate) mod scripted;
 #[path = "../../../cpu/tests/support/tiny.rs"]
@@ -19,6 +20,11 @@ use tiny::Tiny;
 pub(crate) fn load(backend: &dyn Backend, options: EngineOptions) -> Result<Engine, EngineError> {
     let mut progress = |_, _| ControlFlow::Continue(());
     pollster::block_on(Engine::load(&Tiny::default().file(), backend, options, &mut progress))
+}
+
+/// A sound adapter for it.
+pub(crate) fn adapter() -> Vec<u8> {
+    adapter_file::file(&[], &adapter_file::halves(4))
 }
 
 /// The same seed, the same tokens; so many of them.
@@ -69,7 +75,7 @@ pub(crate) fn finish(generation: &mut Generation<'_>, mut events: Vec<Event>) ->
                 text.push_str(&end.text_tail);
                 finish = Some(end.clone());
             }
-            Event::Prefill { .. } => {}
+            Event::Prefill { .. } | Event::Slid { .. } => {}
         }
     }
     Ok(Answer { events, tokens, text, finish: finish.expect("an answer ends with `Finished`") })
