@@ -5,6 +5,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use clap::{Args, ValueEnum};
 use nearside_engine::Sampling;
+use nearside_engine::backend::CacheFormat;
 
 use crate::failure::Failure;
 
@@ -39,6 +40,43 @@ pub(crate) struct ModelArguments {
     /// How many tokens a conversation can hold [default: the model's own, at most 4096]
     #[arg(long, value_name = "TOKENS", value_parser = positive)]
     pub(crate) context: Option<usize>,
+
+    /// How a conversation's keys and values are kept; `q8_0` takes about half the memory
+    #[arg(long, value_name = "FORMAT", default_value = "f16")]
+    pub(crate) cache: CacheName,
+
+    /// A low-rank adapter to use, a GGUF file, with its factor if not 1; may be given several times
+    #[arg(long, value_name = "FILE[=FACTOR]", value_parser = adapter)]
+    pub(crate) lora: Vec<AdapterArgument>,
+}
+
+/// How keys and values are kept.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+#[value(rename_all = "snake_case")]
+pub(crate) enum CacheName {
+    /// Half-precision floats
+    F16,
+    /// Blocks of 32 signed bytes with a scale
+    #[value(name = "q8_0")]
+    Q8_0,
+}
+
+impl From<CacheName> for CacheFormat {
+    fn from(name: CacheName) -> Self {
+        match name {
+            CacheName::F16 => Self::F16,
+            CacheName::Q8_0 => Self::Q8_0,
+        }
+    }
+}
+
+/// An adapter on the command line.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) struct AdapterArgument {
+    /// Its file.
+    pub(crate) path: PathBuf,
+    /// Multiplies what it changes.
+    pub(crate) factor: f32,
 }
 
 /// How tokens are chosen.
@@ -106,6 +144,22 @@ pub(crate) fn positive(text: &str) -> Result<usize, String> {
     }
 }
 
+/// A path may hold an equals sign itself: only a number after the last one is a factor.
+fn adapter(text: &str) -> Result<AdapterArgument, String> {
+    let (path, factor) = match text.rsplit_once('=') {
+        Some((path, factor)) => match factor.parse::<f32>() {
+            Ok(factor) if factor.is_finite() => (path, factor),
+            Ok(_) => return Err("the factor must be a finite number".to_owned()),
+            Err(_) => (text, 1.0),
+        },
+        None => (text, 1.0),
+    };
+    if path.is_empty() {
+        return Err("there is no file before the factor".to_owned());
+    }
+    Ok(AdapterArgument { path: PathBuf::from(path), factor })
+}
+
 fn temperature(text: &str) -> Result<f32, String> {
     match text.parse::<f32>() {
         Ok(number) if (0.0..=100.0).contains(&number) => Ok(number),
@@ -117,5 +171,21 @@ fn probability(text: &str) -> Result<f32, String> {
     match text.parse::<f32>() {
         Ok(number) if (0.0..=1.0).contains(&number) => Ok(number),
         _ => Err("it must be a number from 0 to 1".to_owned()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{AdapterArgument, adapter};
+
+    #[test]
+    fn only_a_number_after_the_last_equals_sign_is_a_factor() {
+        let read = |path: &str, factor| Ok(AdapterArgument { path: path.into(), factor });
+        assert_eq!(adapter("a.gguf"), read("a.gguf", 1.0));
+        assert_eq!(adapter("a.gguf=0.5"), read("a.gguf", 0.5));
+        assert_eq!(adapter("a=b/c.gguf"), read("a=b/c.gguf", 1.0));
+        assert_eq!(adapter("a=b.gguf=-2"), read("a=b.gguf", -2.0));
+        assert!(adapter("=1").is_err());
+        assert!(adapter("a.gguf=inf").is_err());
     }
 }

@@ -211,7 +211,7 @@ async fn round(
                 done += 1;
                 show(format!("decode, {done} of {tokens} tokens"));
             }
-            Moment::Tail(_) => {}
+            Moment::Tail(_) | Moment::Slid(_) => {}
         }
         Ok(if interrupt.is_raised() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) })
     })

@@ -3,8 +3,8 @@
 use std::io::{BufRead, IsTerminal};
 use std::ops::ControlFlow;
 
-use clap::Args;
-use nearside_engine::{GenerateOptions, Sampling};
+use clap::{Args, ValueEnum};
+use nearside_engine::{ContextPolicy, GenerateOptions, Sampling, Session};
 use nearside_text::Message;
 use serde::Serialize;
 
@@ -38,12 +38,25 @@ pub(crate) struct Arguments {
     #[arg(long, value_name = "TEXT")]
     system: Option<String>,
 
+    /// What happens when the conversation has more tokens than the context holds
+    #[arg(long, value_name = "WAY", default_value = "stop")]
+    when_full: WhenFull,
+
     /// The most tokens in one answer
     #[arg(long, value_name = "COUNT", default_value_t = 1024, value_parser = positive)]
     max_tokens: usize,
 
     #[command(flatten)]
     sampling: SamplingArguments,
+}
+
+/// What happens when the conversation has more tokens than the context holds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum WhenFull {
+    /// The answer ends there, and a further question is refused
+    Stop,
+    /// The system message stays and the oldest turns are dropped
+    Slide,
 }
 
 /// One answer, with `--json` a line of its own.
@@ -54,6 +67,7 @@ struct Answer<'a> {
     finish_reason: Ending,
     prompt_tokens: usize,
     reused_tokens: usize,
+    dropped_tokens: usize,
     timings: Timings,
 }
 
@@ -81,11 +95,11 @@ pub(crate) async fn run(arguments: Arguments, common: CommonArguments, interrupt
             }
             question => history.push(Message::new("user", question)),
         }
-        match answer(&mut opened, &mut session, &history, sampling, arguments.max_tokens, common.json, interrupt).await
-        {
+        let how = How { sampling, max_tokens: arguments.max_tokens, when_full: arguments.when_full, json: common.json };
+        match answer(&mut opened, &mut session, &history, &how, interrupt).await {
             Ok(outcome) => {
                 if outcome.ending == Ending::ContextFull {
-                    eprintln!("(the context is full: /reset starts over)");
+                    eprintln!("(the context is full: /reset starts over, --when-full slide goes on)");
                 }
                 history.push(Message::new("assistant", outcome.text));
             }
@@ -115,17 +129,29 @@ fn read_line(prompts: bool, interrupt: &Interrupt) -> Result<Option<String>, Fai
     Ok((read > 0).then_some(line))
 }
 
-async fn answer(
-    opened: &mut Opened,
-    session: &mut nearside_engine::Session,
-    history: &[Message],
+/// How questions are answered.
+struct How {
     sampling: Sampling,
     max_tokens: usize,
+    when_full: WhenFull,
     json: bool,
+}
+
+async fn answer(
+    opened: &mut Opened,
+    session: &mut Session,
+    history: &[Message],
+    how: &How,
     interrupt: &Interrupt,
 ) -> Result<Outcome, Failure> {
+    let json = how.json;
     let tokens = opened.engine.chat_tokens(history)?;
-    let options = GenerateOptions { sampling, max_tokens, ..GenerateOptions::default() };
+    let when_full = match how.when_full {
+        WhenFull::Stop => ContextPolicy::Stop,
+        WhenFull::Slide => ContextPolicy::Slide { keep: opened.engine.system_tokens(history)? },
+    };
+    let options =
+        GenerateOptions { sampling: how.sampling, max_tokens: how.max_tokens, when_full, ..GenerateOptions::default() };
     let mut progress = Some(Progress::new());
     let outcome = generate(&mut opened.engine, session, &tokens, options, |moment| {
         match moment {
@@ -141,6 +167,7 @@ async fn answer(
                 }
             }
             Moment::Tail(text) if !json => output::write(text)?,
+            Moment::Slid(dropped) => eprintln!("(the context is full: the oldest {dropped} tokens are forgotten)"),
             Moment::Tail(_) => {}
         }
         Ok(if interrupt.is_raised() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) })
@@ -154,6 +181,7 @@ async fn answer(
             finish_reason: outcome.ending,
             prompt_tokens: outcome.prompt_tokens,
             reused_tokens: outcome.reused_tokens,
+            dropped_tokens: outcome.dropped_tokens,
             timings: Timings::new(opened.load, &outcome),
         })?;
     } else {

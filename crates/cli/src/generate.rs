@@ -36,6 +36,8 @@ pub(crate) struct Outcome {
     pub(crate) prompt_tokens: usize,
     /// How much of it the session already held.
     pub(crate) reused_tokens: usize,
+    /// How much of the conversation the model no longer saw at the end.
+    pub(crate) dropped_tokens: usize,
     /// From the start to the first token.
     pub(crate) first_token: Option<Duration>,
     /// From the first token to the last.
@@ -48,6 +50,8 @@ pub(crate) struct Outcome {
 pub(crate) enum Moment<'a> {
     /// The prompt goes in: so many tokens of so many.
     Prefill(usize, usize),
+    /// The conversation outgrew the context: so many of its tokens are no longer seen.
+    Slid(usize),
     /// A token came, with the vocabulary that spells it.
     Token(&'a GeneratedToken, &'a Tokenizer),
     /// Text that was held back until the end was sure.
@@ -69,6 +73,7 @@ pub(crate) async fn generate(
         ending: Ending::Interrupted,
         prompt_tokens: prompt.len(),
         reused_tokens: 0,
+        dropped_tokens: 0,
         first_token: None,
         decode: Duration::ZERO,
         total: Duration::ZERO,
@@ -77,6 +82,10 @@ pub(crate) async fn generate(
     while let Some(event) = generation.next().await? {
         let flow = match event {
             Event::Prefill { done, total } => watch(Moment::Prefill(done, total))?,
+            Event::Slid { dropped } => {
+                outcome.dropped_tokens = dropped;
+                watch(Moment::Slid(dropped))?
+            }
             Event::Token(token) => {
                 let first = *outcome.first_token.get_or_insert_with(|| started.elapsed());
                 outcome.decode = started.elapsed().saturating_sub(first);

@@ -1,9 +1,10 @@
-//! nearside: run, chat, serve, inspect, eval and bench.
+//! nearside: run, chat, serve, embed, inspect, eval and bench.
 
 mod arguments;
 mod backend;
 mod bench;
 mod chat;
+mod embed;
 mod eval;
 mod failure;
 mod generate;
@@ -54,6 +55,7 @@ enum Command {
     #[command(subcommand)]
     Eval(eval::Command),
     Bench(bench::Arguments),
+    Embed(embed::Arguments),
 }
 
 fn main() -> ExitCode {
@@ -80,6 +82,7 @@ fn dispatch(line: Line) -> Result<(), Failure> {
         Command::Chat(arguments) => pollster::block_on(chat::run(arguments, common, &interrupt)),
         Command::Inspect(arguments) => pollster::block_on(inspect::run(arguments, common)),
         Command::Eval(command) => pollster::block_on(eval::run(command, common, &interrupt)),
+        Command::Embed(arguments) => pollster::block_on(embed::run(arguments, common, &interrupt)),
         Command::Bench(arguments) => pollster::block_on(bench::run(arguments, common, &interrupt)),
     }
 }

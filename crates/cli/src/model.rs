@@ -2,13 +2,14 @@
 
 use std::ops::ControlFlow;
 use std::path::Path;
+use std::rc::Rc;
 use std::time::{Duration, Instant};
 
 use nearside_engine::backend::BackendError;
 use nearside_engine::{Engine, EngineError, EngineOptions};
 use nearside_gguf::Gguf;
 
-use crate::arguments::{CommonArguments, ModelArguments};
+use crate::arguments::{AdapterArgument, CommonArguments, ModelArguments};
 use crate::backend::choose;
 use crate::failure::Failure;
 use crate::interrupt::Interrupt;
@@ -44,16 +45,31 @@ pub(crate) async fn open(
 
     let started = Instant::now();
     let mut progress = Progress::new();
-    let options = EngineOptions { context: arguments.context, ..EngineOptions::default() };
+    let options =
+        EngineOptions { context: arguments.context, cache: arguments.cache.into(), ..EngineOptions::default() };
     let mut report = |done: u64, total: u64| {
         progress.show(|| format!("loading {}: {} of {}", arguments.model.display(), size(done), size(total)));
         if interrupt.is_raised() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
     };
-    let engine =
+    let mut engine =
         Engine::load(&source, choice.backend.as_ref(), options, &mut report).await.map_err(|error| match error {
             EngineError::Backend(BackendError::Cancelled) => Failure::Interrupted,
             reason => Failure::Load { path: arguments.model.clone(), reason },
         })?;
     interrupt.check()?;
+    use_adapters(&mut engine, &arguments.lora)?;
     Ok(Opened { engine, load: started.elapsed() })
+}
+
+fn use_adapters(engine: &mut Engine, adapters: &[AdapterArgument]) -> Result<(), Failure> {
+    let mut active = Vec::with_capacity(adapters.len());
+    for AdapterArgument { path, factor } in adapters {
+        let source = Rc::new(FileSource::open(path)?);
+        let adapter = engine.add_adapter(source).map_err(|reason| Failure::Load { path: path.clone(), reason })?;
+        active.push((adapter, *factor));
+    }
+    if !active.is_empty() {
+        engine.use_adapters(&active)?;
+    }
+    Ok(())
 }

@@ -114,7 +114,7 @@ pub(crate) async fn run(arguments: Arguments, common: CommonArguments, interrupt
                 }
             }
             Moment::Tail(text) if !common.json => output::write(text)?,
-            Moment::Tail(_) => {}
+            Moment::Tail(_) | Moment::Slid(_) => {}
         }
         Ok(if interrupt.is_raised() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) })
     })

@@ -35,6 +35,7 @@
 //! ```
 
 mod content;
+mod embeddings;
 mod error;
 mod lenient;
 mod model;
@@ -45,6 +46,10 @@ pub mod sse;
 mod validate;
 
 pub use content::{ChatMessage, Content, ContentPart};
+pub use embeddings::{
+    Embedding, EmbeddingInput, EmbeddingList, EmbeddingRequest, EmbeddingText, EmbeddingUsage, EncodingFormat,
+    PoolingName, Vector,
+};
 pub use error::{ErrorBody, ErrorDetail, WireError};
 pub use model::{ModelCard, ModelList};
 pub use note::{NearsideNote, Side, Timings};

@@ -1,5 +1,6 @@
 //! `nearside serve`: the model behind an OpenAI-compatible interface.
 
+mod embeddings;
 mod probabilities;
 mod queue;
 mod reply;
@@ -30,7 +31,7 @@ Examples:
   curl http://127.0.0.1:8082/v1/chat/completions -H 'Content-Type: application/json' \\
     -d '{\"messages\": [{\"role\": \"user\", \"content\": \"Hello\"}], \"stream\": true}'
 
-Paths: POST /v1/chat/completions, GET /v1/models, GET /healthz.
+Paths: POST /v1/chat/completions, POST /v1/embeddings, GET /v1/models, GET /healthz.
 A request's `model` is not compared with the one served; the answer names the one that spoke.
 Ctrl-C or SIGTERM ends it: answers under way get two seconds, then their streams end with an error.";
 

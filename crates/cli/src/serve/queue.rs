@@ -11,6 +11,7 @@ use nearside_text::Message;
 use nearside_wire::{ChatRequest, FinishReason, TokenLogprob, Usage, WireError};
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 
+use super::embeddings::EmbeddingJob;
 use super::probabilities::token_logprob;
 use crate::arguments::{CommonArguments, ModelArguments, fresh_seed};
 use crate::failure::Failure;
@@ -31,7 +32,12 @@ pub(super) enum Reply {
     Failed(WireError),
 }
 
-struct Job {
+enum Job {
+    Chat(Box<ChatJob>),
+    Embed(EmbeddingJob),
+}
+
+struct ChatJob {
     request: ChatRequest,
     replies: UnboundedSender<Reply>,
 }
@@ -91,11 +97,20 @@ impl Queue {
     /// Puts a request in line. Dropping the receiver takes it out again, or stops its generation.
     pub(super) fn submit(&self, request: ChatRequest) -> Result<UnboundedReceiver<Reply>, WireError> {
         let (replies, receiver) = unbounded_channel();
-        self.jobs.try_send(Job { request, replies }).map_err(|error| match error {
+        self.enqueue(Job::Chat(Box::new(ChatJob { request, replies })))?;
+        Ok(receiver)
+    }
+
+    /// Puts a request for vectors in line.
+    pub(super) fn submit_embedding(&self, job: EmbeddingJob) -> Result<(), WireError> {
+        self.enqueue(Job::Embed(job))
+    }
+
+    fn enqueue(&self, job: Job) -> Result<(), WireError> {
+        self.jobs.try_send(job).map_err(|error| match error {
             TrySendError::Full(_) => WireError::Busy { active: self.capacity + 1 },
             TrySendError::Disconnected(_) => engine_gone(),
-        })?;
-        Ok(receiver)
+        })
     }
 }
 
@@ -104,7 +119,7 @@ pub(super) fn engine_gone() -> WireError {
     WireError::Internal { problem: "the engine has stopped; start the server again".to_owned() }
 }
 
-fn shutting_down() -> WireError {
+pub(super) fn shutting_down() -> WireError {
     WireError::Internal { problem: "it is shutting down; try again once it is back".to_owned() }
 }
 
@@ -112,6 +127,13 @@ async fn answer_all(engine: &mut Engine, waiting: &Receiver<Job>, stopping: &Ato
     // One session for all: a client's next turn usually finds its last one still there.
     let mut session = None;
     while let Ok(job) = waiting.recv() {
+        let job = match job {
+            Job::Chat(job) => job,
+            Job::Embed(job) => {
+                job.answer(engine, stopping).await;
+                continue;
+            }
+        };
         if job.replies.is_closed() {
             continue;
         }
@@ -132,7 +154,7 @@ async fn answer_all(engine: &mut Engine, waiting: &Receiver<Job>, stopping: &Ato
 async fn answer(
     engine: &mut Engine,
     session: &mut Option<Session>,
-    job: &Job,
+    job: &ChatJob,
     stopping: &AtomicBool,
 ) -> Result<(FinishReason, Usage), WireError> {
     let request = &job.request;
@@ -152,7 +174,7 @@ async fn answer(
             let _ = job.replies.send(Reply::Started);
         }
         let reply = match moment {
-            Moment::Prefill(..) | Moment::Tail("") => None,
+            Moment::Prefill(..) | Moment::Slid(_) | Moment::Tail("") => None,
             Moment::Token(token, tokenizer) => {
                 let probability = wants_probabilities.then(|| token_logprob(tokenizer, token));
                 Some(Reply::Token(token.text.clone(), probability))

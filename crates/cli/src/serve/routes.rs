@@ -11,9 +11,10 @@ use axum::http::{HeaderMap, StatusCode, Uri, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 use axum::{Json, Router};
-use nearside_wire::{ChatRequest, ModelCard, ModelList, WireError};
+use nearside_wire::{ChatRequest, EmbeddingRequest, ModelCard, ModelList, WireError};
 use serde_json::{Value, json};
 
+use super::embeddings::answer_embedding;
 use super::queue::{Queue, Served};
 use super::reply::{Head, stream, whole};
 use crate::backend::BackendReport;
@@ -49,11 +50,12 @@ fn now() -> u64 {
 pub(super) fn router(server: Arc<Server>) -> Router {
     Router::new()
         .route("/v1/chat/completions", post(chat))
+        .route("/v1/embeddings", post(embeddings))
         .route("/v1/models", get(models))
         .route("/healthz", get(health))
         .fallback(|uri: Uri| async move { error(&WireError::NotFound { path: uri.path().to_owned() }) })
         .method_not_allowed_fallback(|uri: Uri| async move {
-            let allowed = if uri.path() == "/v1/chat/completions" { "POST" } else { "GET" };
+            let allowed = if matches!(uri.path(), "/v1/chat/completions" | "/v1/embeddings") { "POST" } else { "GET" };
             error(&WireError::MethodRefused { path: uri.path().to_owned(), allowed })
         })
         .layer(DefaultBodyLimit::max(server.body_limit))
@@ -95,7 +97,25 @@ async fn chat(State(server): State<Arc<Server>>, headers: HeaderMap, body: Resul
     }
 }
 
+async fn embeddings(
+    State(server): State<Arc<Server>>,
+    headers: HeaderMap,
+    body: Result<Bytes, BytesRejection>,
+) -> Response {
+    let request = json_body(&headers, body, server.body_limit).and_then(|body| EmbeddingRequest::from_json(&body));
+    match request {
+        Ok(request) => answer_embedding(&server.queue, &server.served.id, request).await,
+        Err(problem) => error(&problem),
+    }
+}
+
 fn read(headers: &HeaderMap, body: Result<Bytes, BytesRejection>, limit: usize) -> Result<ChatRequest, WireError> {
+    let request = ChatRequest::from_json(&json_body(headers, body, limit)?)?;
+    refuse_unserved(&request)?;
+    Ok(request)
+}
+
+fn json_body(headers: &HeaderMap, body: Result<Bytes, BytesRejection>, limit: usize) -> Result<Bytes, WireError> {
     // A page of any site can make a browser post a form or plain text here without asking first, but not JSON.
     let json = headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok()).is_some_and(|value| {
         value.split(';').next().is_some_and(|kind| kind.trim().eq_ignore_ascii_case("application/json"))
@@ -103,13 +123,10 @@ fn read(headers: &HeaderMap, body: Result<Bytes, BytesRejection>, limit: usize) 
     if !json {
         return Err(WireError::field("Content-Type", "must be application/json"));
     }
-    let body = body.map_err(|rejection| match rejection.status() {
+    body.map_err(|rejection| match rejection.status() {
         StatusCode::PAYLOAD_TOO_LARGE => WireError::BodyTooLarge { limit },
         _ => WireError::Malformed { reason: rejection.body_text() },
-    })?;
-    let request = ChatRequest::from_json(&body)?;
-    refuse_unserved(&request)?;
-    Ok(request)
+    })
 }
 
 /// What would change the answer and is not done here is refused rather than ignored.

@@ -2,6 +2,7 @@
 
 mod bad_files;
 mod chat;
+mod embed;
 mod inspect;
 #[cfg(unix)]
 mod interrupt;

@@ -107,6 +107,33 @@ fn hello(more: &Value) -> Value {
 }
 
 #[test]
+fn embeds_texts_and_tokens() {
+    let server = Server::start(&[]);
+    let embed = |body: Value| server.ask("POST", "/v1/embeddings", JSON, &body.to_string());
+    let answer = embed(json!({ "input": ["hello", "abc"], "model": "any" }));
+    assert_eq!(answer.status, 200, "{}", answer.body);
+    let body = answer.json();
+    assert_eq!((&body["object"], &body["model"]), (&json!("list"), &json!("alphabet")));
+    assert_eq!(body["data"].as_array().unwrap().len(), 2);
+    assert_eq!((&body["data"][1]["object"], &body["data"][1]["index"]), (&json!("embedding"), &json!(1)));
+    assert_eq!(body["usage"]["prompt_tokens"], 8);
+    let numbers = |value: &Value| value.as_array().unwrap().iter().map(|n| n.as_f64().unwrap()).collect::<Vec<_>>();
+    let vector = numbers(&body["data"][0]["embedding"]);
+    assert!((vector.iter().map(|value| value * value).sum::<f64>() - 1.0).abs() < 1e-5);
+    // `OpenAI`'s own client asks for base64.
+    let encoded = embed(json!({ "input": "hello", "encoding_format": "base64" })).json();
+    let letters = encoded["data"][0]["embedding"].as_str().unwrap().len();
+    assert_eq!(letters, (vector.len() * 4).div_ceil(3) * 4);
+    let last = embed(json!({ "input": "hello", "pooling": "last" })).json();
+    assert_ne!(numbers(&last["data"][0]["embedding"]), vector);
+    for (input, field) in [(json!([[1], []]), "input[1]"), (json!([[99_999]]), "input[0]"), (json!([]), "input")] {
+        let refused = embed(json!({ "input": input }));
+        assert_eq!((refused.status, refused.json()["error"]["param"].as_str()), (400, Some(field)), "{}", refused.body);
+    }
+    assert_eq!(server.ask("GET", "/v1/embeddings", "", "").status, 405);
+}
+
+#[test]
 fn answers_whole() {
     let server = Server::start(&[]);
     let answer = server.chat(&hello(&json!({ "logprobs": true, "top_logprobs": 2 })));
