@@ -15,6 +15,7 @@
 //! ```
 
 mod backend;
+pub mod benchmark;
 mod cache;
 mod executor;
 mod formats;

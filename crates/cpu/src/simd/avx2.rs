@@ -11,6 +11,7 @@ pub(super) struct Avx2;
 impl Lanes for Avx2 {
     const COUNT: usize = 8;
     const HALF_UNIT: f32 = 1.0;
+    const ROLLED: bool = false;
     type Int = __m256i;
     type Float = __m256;
     type Sums = __m256i;
@@ -22,6 +23,7 @@ impl Lanes for Avx2 {
         fn table(from: *const u8) -> __m256i => _mm256_broadcastsi128_si256(_mm_loadu_si128(from.cast()));
         fn look_up(table: __m256i, indices: __m256i) -> __m256i => _mm256_shuffle_epi8(table, indices);
         fn right<const BITS: i32>(value: __m256i) -> __m256i => _mm256_srli_epi32::<BITS>(value);
+        fn right_by(value: __m256i, bits: u32) -> __m256i => _mm256_srl_epi32(value, _mm_cvtsi32_si128(bits as i32));
         fn left<const BITS: i32>(value: __m256i) -> __m256i => _mm256_slli_epi32::<BITS>(value);
         fn and(value: __m256i, mask: i32) -> __m256i => _mm256_and_si256(value, _mm256_set1_epi32(mask));
         fn or(one: __m256i, other: __m256i) -> __m256i => _mm256_or_si256(one, other);

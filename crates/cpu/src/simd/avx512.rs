@@ -11,6 +11,7 @@ pub(super) struct Avx512;
 impl Lanes for Avx512 {
     const COUNT: usize = 16;
     const HALF_UNIT: f32 = 1.0;
+    const ROLLED: bool = false;
     type Int = __m512i;
     type Float = __m512;
     type Sums = __m512i;
@@ -22,6 +23,7 @@ impl Lanes for Avx512 {
         fn table(from: *const u8) -> __m512i => _mm512_broadcast_i32x4(_mm_loadu_si128(from.cast()));
         fn look_up(table: __m512i, indices: __m512i) -> __m512i => _mm512_shuffle_epi8(table, indices);
         fn right<const BITS: i32>(value: __m512i) -> __m512i => _mm512_srl_epi32(value, _mm_cvtsi32_si128(BITS));
+        fn right_by(value: __m512i, bits: u32) -> __m512i => _mm512_srl_epi32(value, _mm_cvtsi32_si128(bits as i32));
         fn left<const BITS: i32>(value: __m512i) -> __m512i => _mm512_sll_epi32(value, _mm_cvtsi32_si128(BITS));
         fn and(value: __m512i, mask: i32) -> __m512i => _mm512_and_si512(value, _mm512_set1_epi32(mask));
         fn or(one: __m512i, other: __m512i) -> __m512i => _mm512_or_si512(one, other);

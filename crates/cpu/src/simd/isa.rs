@@ -6,6 +6,7 @@ use super::float_kernels::{self, Number};
 use super::input::{self, Input};
 use super::kernels::{self, Panel, Unpacked};
 use super::layout::{LINE, Layout, PANEL_ROWS, PanelShape};
+use super::limits;
 use super::plain::Plain;
 
 /// An instruction set that is present; only [`Isa::find`] and [`Isa::all`] make one.
@@ -81,7 +82,7 @@ macro_rules! dispatch {
 macro_rules! compiled {
     ($name:ident, $lanes:ty, $parts:literal x $rows:literal $(, $feature:literal)?) => {
         mod $name {
-            use super::{Input, Layout, Number, PANEL_ROWS, Panel, Unpacked, float_kernels, input, kernels};
+            use super::{Input, Layout, Number, PANEL_ROWS, Panel, Unpacked, float_kernels, input, kernels, limits};
 
             $(#[target_feature(enable = $feature)])?
             pub(super) unsafe fn matvec<L: Layout>(panel: Panel, inputs: *const Input, products: *mut f32) {
@@ -141,6 +142,18 @@ macro_rules! compiled {
                         }
                     }
                 }
+            }
+
+            $(#[target_feature(enable = $feature)])?
+            pub(super) unsafe fn stream(bytes: &[u8]) -> i32 {
+                // SAFETY: the caller promises the instruction set.
+                unsafe { limits::stream::<$lanes>(bytes) }
+            }
+
+            $(#[target_feature(enable = $feature)])?
+            pub(super) unsafe fn peak(rounds: usize) -> usize {
+                // SAFETY: the caller promises the instruction set.
+                unsafe { limits::peak::<$lanes>(rounds) }
             }
 
             $(#[target_feature(enable = $feature)])?
@@ -269,6 +282,18 @@ impl Isa {
         assert!(inputs.len() == rows * columns && products.len() == rows * PANEL_ROWS, "inputs of another width");
         let (panel, inputs, products) = (panel.as_ptr(), inputs.as_ptr(), products.as_mut_ptr());
         dispatch!(self, false, float_products::<N>(panel, columns, inputs, rows, products));
+    }
+}
+
+impl Isa {
+    /// Reads bytes and does next to nothing with them.
+    pub(crate) fn stream(self, bytes: &[u8]) -> i32 {
+        dispatch!(self, false, stream(bytes))
+    }
+
+    /// Multiplies and sums bytes without reading any. Returns how many products that were.
+    pub(crate) fn peak(self, rounds: usize) -> usize {
+        dispatch!(self, false, peak(rounds))
     }
 }
 

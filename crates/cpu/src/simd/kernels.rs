@@ -26,59 +26,58 @@ pub(super) struct Unpacked {
     pub(super) levels: *mut u8,
 }
 
-/// The levels of one block, for the rows of one vector.
+/// Bytes of one quad of every row.
+const WORDS: usize = PANEL_ROWS * 4;
+
+/// A count that the compiler sees through only where unrolling pays. In WebAssembly it would put all operands
+/// of an unrolled sum on the stack before it sums, far more than there are registers.
+#[inline(always)]
+fn turns<V: Lanes>(count: usize) -> usize {
+    if V::ROLLED { std::hint::black_box(count) } else { count }
+}
+
+/// Two quads of one block for the rows of one vector: number `2 * turn + word`, which is below 4, and the one
+/// four after it.
 ///
 /// # Safety
 /// `levels` points to the block's levels, from the vector's first row on, and the table to 16 bytes if the
 /// layout has one.
 #[inline(always)]
-unsafe fn quads<V: Lanes, L: Layout>(levels: *const u8, table: *const u8) -> [V::Int; 8] {
-    const WORDS: usize = PANEL_ROWS * 4;
+unsafe fn quads<V: Lanes, L: Layout>(
+    levels: *const u8,
+    table: *const u8,
+    turn: usize,
+    word: usize,
+) -> (V::Int, V::Int) {
+    // No closures here and in the kernels: they would be compiled without the instruction set.
     // SAFETY: a block has `BITS` words for each row, and no more are read.
     unsafe {
+        let both = V::load(levels.add((2 * turn + word) * WORDS));
         if L::BITS == 8 {
-            return std::array::from_fn(|index| V::load(levels.add(index * WORDS)));
+            return (both, V::load(levels.add((2 * turn + word + 4) * WORDS)));
         }
-        let raw: [V::Int; 4] = std::array::from_fn(|index| V::load(levels.add(index * WORDS)));
-        let low = raw.map(|raw| V::and(raw, 0x0f0f_0f0f));
-        let high = raw.map(|raw| V::and(V::right::<4>(raw), 0x0f0f_0f0f));
-        let [a, b, c, d] = low;
-        let [e, f, g, h] = high;
-        match L::BITS {
-            5 => {
-                let bits = V::load(levels.add(4 * WORDS));
-                let fifth = |nibbles, bits| V::or(nibbles, V::and(bits, 0x1010_1010));
-                [
-                    fifth(a, V::left::<4>(bits)),
-                    fifth(b, V::left::<3>(bits)),
-                    fifth(c, V::left::<2>(bits)),
-                    fifth(d, V::left::<1>(bits)),
-                    fifth(e, bits),
-                    fifth(f, V::right::<1>(bits)),
-                    fifth(g, V::right::<2>(bits)),
-                    fifth(h, V::right::<3>(bits)),
-                ]
-            }
-            6 => {
-                let (first, second) = (V::load(levels.add(4 * WORDS)), V::load(levels.add(5 * WORDS)));
-                let two = |nibbles, bits| V::or(nibbles, V::and(bits, 0x3030_3030));
-                [
-                    two(a, V::left::<4>(first)),
-                    two(b, V::left::<2>(first)),
-                    two(c, first),
-                    two(d, V::right::<2>(first)),
-                    two(e, V::left::<4>(second)),
-                    two(f, V::left::<2>(second)),
-                    two(g, second),
-                    two(h, V::right::<2>(second)),
-                ]
-            }
-            _ if L::TABLE => {
-                let table = V::table(table);
-                [a, b, c, d, e, f, g, h].map(|index| V::look_up(table, index))
-            }
-            _ => [a, b, c, d, e, f, g, h],
+        let low = V::and(both, 0x0f0f_0f0f);
+        let high = V::and(V::right::<4>(both), 0x0f0f_0f0f);
+        if L::BITS == 5 {
+            let bits = V::right_by(V::load(levels.add(4 * WORDS)), 4 * turn as u32);
+            let (first, second) = if word == 0 {
+                (V::left::<4>(bits), V::left::<3>(bits))
+            } else {
+                (V::left::<2>(bits), V::left::<1>(bits))
+            };
+            return (V::or(low, V::and(first, 0x1010_1010)), V::or(high, V::and(second, 0x1010_1010)));
         }
+        if L::BITS == 6 {
+            let bits = V::load(levels.add((4 + turn) * WORDS));
+            let (first, second) =
+                if word == 0 { (V::left::<4>(bits), V::left::<2>(bits)) } else { (bits, V::right::<2>(bits)) };
+            return (V::or(low, V::and(first, 0x3030_3030)), V::or(high, V::and(second, 0x3030_3030)));
+        }
+        if L::TABLE {
+            let table = V::table(table);
+            return (V::look_up(table, low), V::look_up(table, high));
+        }
+        (low, high)
     }
 }
 
@@ -91,35 +90,57 @@ unsafe fn quads<V: Lanes, L: Layout>(levels: *const u8, table: *const u8) -> [V:
 pub(super) unsafe fn matvec<V: Lanes, L: Layout>(panel: Panel, inputs: *const Input, products: *mut f32) {
     // SAFETY: everything read lies in the panel and the inputs as the caller describes them.
     unsafe {
-        let mut totals = [V::splat(0.0); PANEL_ROWS];
         let parts = PANEL_ROWS / V::COUNT;
+        // So many vectors are worked on at a time that their sums fill four registers.
+        let together = if parts * L::SCALES <= 4 { parts } else { 4 / L::SCALES };
+        let turns = turns::<V>(2);
+        let mut totals = [V::splat(0.0); PANEL_ROWS];
         for block in 0..panel.blocks {
             let input = &*inputs.add(block);
             let steps = input.steps.as_ptr();
             let heads = panel.heads.add(block * L::HEAD_BYTES);
             let levels = panel.levels.add(block * L::LEVEL_BYTES);
             let unit = V::splat(input.scale * V::HALF_UNIT);
-            for (part, total) in totals.iter_mut().enumerate().take(parts) {
-                let row = part * V::COUNT;
-                let quads = quads::<V, L>(levels.add(row * 4), panel.table);
+            let mut first = 0;
+            while first < parts {
+                let mut sums = [[V::start(0); 2]; 4];
                 for half in 0..L::SCALES {
-                    let sum = input.sum::<L>(half);
-                    let mut sums = V::start(-panel.offset * sum);
-                    for quad in 8 / L::SCALES * half..8 / L::SCALES * (half + 1) {
-                        sums = V::dot(L::BYTE, sums, quads[quad], V::inputs(steps.add(quad * 4)));
-                    }
-                    let head = heads.add((half * L::HEAD_BYTES / L::SCALES) + row * 2);
-                    let scale = V::multiply(V::halves(head), unit);
-                    *total = V::add(*total, V::multiply(V::finish(sums), scale));
-                    if L::MINIMUMS {
-                        let weight = V::splat(input.scale * V::HALF_UNIT * sum as f32);
-                        *total = V::add(*total, V::multiply(V::halves(head.add(PANEL_ROWS * 2)), weight));
+                    let start = V::start(-panel.offset * input.sum::<L>(half));
+                    for part in 0..together {
+                        sums[part][half] = start;
                     }
                 }
+                for turn in 0..turns {
+                    for word in 0..2 {
+                        let early = V::inputs(steps.add((2 * turn + word) * 4));
+                        let late = V::inputs(steps.add((2 * turn + word + 4) * 4));
+                        for part in 0..together {
+                            let levels = levels.add((first + part) * V::COUNT * 4);
+                            let (low, high) = quads::<V, L>(levels, panel.table, turn, word);
+                            let sums = &mut sums[part];
+                            sums[0] = V::dot(L::BYTE, sums[0], low, early);
+                            sums[L::SCALES - 1] = V::dot(L::BYTE, sums[L::SCALES - 1], high, late);
+                        }
+                    }
+                }
+                for half in 0..L::SCALES {
+                    let weight = V::splat(input.scale * V::HALF_UNIT * input.sum::<L>(half) as f32);
+                    for part in 0..together {
+                        let head = heads.add(half * L::HEAD_BYTES / L::SCALES + (first + part) * V::COUNT * 2);
+                        let scale = V::multiply(V::halves(head), unit);
+                        let total = &mut totals[first + part];
+                        *total = V::add(*total, V::multiply(V::finish(sums[part][half]), scale));
+                        if L::MINIMUMS {
+                            let minimum = V::halves(head.add(PANEL_ROWS * 2));
+                            *total = V::add(*total, V::multiply(minimum, weight));
+                        }
+                    }
+                }
+                first += together;
             }
         }
-        for (part, total) in totals.iter().enumerate().take(parts) {
-            V::store_floats(*total, products.add(part * V::COUNT));
+        for part in 0..parts {
+            V::store_floats(totals[part], products.add(part * V::COUNT));
         }
     }
 }
@@ -136,16 +157,22 @@ pub(super) unsafe fn unpack<V: Lanes, L: Layout>(panel: Panel, unpacked: Unpacke
         for block in 0..panel.blocks {
             let levels = panel.levels.add(block * L::LEVEL_BYTES);
             let heads = panel.heads.add(block * L::HEAD_BYTES);
-            for row in (0..PANEL_ROWS).step_by(V::COUNT) {
-                let quads = quads::<V, L>(levels.add(row * 4), panel.table);
-                for (index, quad) in quads.into_iter().enumerate() {
-                    V::store(quad, unpacked.levels.add(((block * 8 + index) * PANEL_ROWS + row) * 4));
+            let places = unpacked.levels.add(block * BLOCK * PANEL_ROWS);
+            let mut row = 0;
+            while row < PANEL_ROWS {
+                for turn in 0..2 {
+                    for word in 0..2 {
+                        let (low, high) = quads::<V, L>(levels.add(row * 4), panel.table, turn, word);
+                        V::store(low, places.add((2 * turn + word) * WORDS + row * 4));
+                        V::store(high, places.add((2 * turn + word + 4) * WORDS + row * 4));
+                    }
                 }
                 for head in 0..L::HEAD_BYTES / (PANEL_ROWS * 2) {
                     let values = V::halves(heads.add((head * PANEL_ROWS + row) * 2));
                     let to = unpacked.heads.add((block * (L::HEAD_BYTES / (PANEL_ROWS * 2)) + head) * PANEL_ROWS + row);
                     V::store_floats(V::multiply(values, V::splat(V::HALF_UNIT)), to);
                 }
+                row += V::COUNT;
             }
         }
     }
@@ -166,6 +193,7 @@ pub(super) unsafe fn tile<V: Lanes, L: Layout, const PARTS: usize, const ROWS: u
     products: *mut f32,
 ) {
     let heads_in_block = L::HEAD_BYTES / 2;
+    let turns = turns::<V>(8 / L::SCALES);
     // SAFETY: everything read and written lies where the caller says that there is something.
     unsafe {
         for first in (0..PANEL_ROWS).step_by(PARTS * V::COUNT) {
@@ -173,20 +201,23 @@ pub(super) unsafe fn tile<V: Lanes, L: Layout, const PARTS: usize, const ROWS: u
             for block in 0..blocks {
                 let levels = unpacked.levels.add((block * BLOCK * PANEL_ROWS) + first * 4).cast_const();
                 let heads = unpacked.heads.add(block * heads_in_block + first).cast_const();
-                let input = |row: usize| &*inputs.add(row * stride + block);
                 for half in 0..L::SCALES {
                     let mut sums = [[V::start(0); ROWS]; PARTS];
                     for row in 0..ROWS {
-                        let start = V::start(-offset * input(row).sum::<L>(half));
+                        let start = V::start(-offset * (*inputs.add(row * stride + block)).sum::<L>(half));
                         for part in &mut sums {
                             part[row] = start;
                         }
                     }
-                    for quad in 8 / L::SCALES * half..8 / L::SCALES * (half + 1) {
-                        let quads: [V::Int; PARTS] =
-                            std::array::from_fn(|part| V::load(levels.add((quad * PANEL_ROWS + part * V::COUNT) * 4)));
+                    for turn in 0..turns {
+                        let quad = 8 / L::SCALES * half + turn;
+                        let levels = levels.add(quad * WORDS);
+                        let mut quads = [V::load(levels); PARTS];
+                        for part in 1..PARTS {
+                            quads[part] = V::load(levels.add(part * V::COUNT * 4));
+                        }
                         for row in 0..ROWS {
-                            let four = V::inputs(input(row).steps.as_ptr().add(quad * 4));
+                            let four = V::inputs((*inputs.add(row * stride + block)).steps.as_ptr().add(quad * 4));
                             for part in 0..PARTS {
                                 sums[part][row] = V::dot(L::BYTE, sums[part][row], quads[part], four);
                             }
@@ -194,7 +225,7 @@ pub(super) unsafe fn tile<V: Lanes, L: Layout, const PARTS: usize, const ROWS: u
                     }
                     let head = heads.add(half * heads_in_block / L::SCALES);
                     for row in 0..ROWS {
-                        let input = input(row);
+                        let input = &*inputs.add(row * stride + block);
                         let unit = V::splat(input.scale);
                         let weight = V::splat(input.scale * input.sum::<L>(half) as f32);
                         for part in 0..PARTS {

@@ -14,6 +14,8 @@ pub(super) trait Lanes: Copy {
     const COUNT: usize;
     /// What [`Lanes::halves`] brings must be multiplied with this.
     const HALF_UNIT: f32;
+    /// Whether loops over the quads of a block stay loops.
+    const ROLLED: bool;
     /// For each row four bytes or one integer.
     type Int: Copy;
     /// For each row a number.
@@ -33,6 +35,8 @@ pub(super) trait Lanes: Copy {
     unsafe fn look_up(table: Self::Int, indices: Self::Int) -> Self::Int;
     /// Each row's integer shifted to the right, zeros following.
     unsafe fn right<const BITS: i32>(value: Self::Int) -> Self::Int;
+    /// The same by so many bits, the same for every row.
+    unsafe fn right_by(value: Self::Int, bits: u32) -> Self::Int;
     /// Each row's integer shifted to the left.
     unsafe fn left<const BITS: i32>(value: Self::Int) -> Self::Int;
     /// The bits that are in `mask` too.

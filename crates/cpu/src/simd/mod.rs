@@ -18,6 +18,7 @@ mod isa;
 mod kernels;
 mod lanes;
 pub(crate) mod layout;
+mod limits;
 mod line;
 mod plain;
 #[cfg(all(target_arch = "wasm32", target_feature = "simd128"))]

@@ -24,6 +24,7 @@ fn integers(bytes: Bytes, change: impl Fn(u32) -> u32) -> Bytes {
 impl Lanes for Plain {
     const COUNT: usize = COUNT;
     const HALF_UNIT: f32 = 1.0;
+    const ROLLED: bool = false;
     type Int = Bytes;
     type Float = [f32; COUNT];
     type Sums = [i32; COUNT];
@@ -54,6 +55,11 @@ impl Lanes for Plain {
     #[inline(always)]
     unsafe fn right<const BITS: i32>(value: Bytes) -> Bytes {
         integers(value, |value| value >> BITS)
+    }
+
+    #[inline(always)]
+    unsafe fn right_by(value: Bytes, bits: u32) -> Bytes {
+        integers(value, |value| value >> bits)
     }
 
     #[inline(always)]

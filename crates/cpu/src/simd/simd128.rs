@@ -18,6 +18,7 @@ macro_rules! vectors_of_four {
         const COUNT: usize = 4;
         // The exponents of half and single precision differ by 112.
         const HALF_UNIT: f32 = f32::from_bits((112 + 127) << 23);
+        const ROLLED: bool = true;
         type Int = v128;
         type Float = v128;
 
@@ -44,6 +45,11 @@ macro_rules! vectors_of_four {
         #[inline(always)]
         unsafe fn right<const BITS: i32>(value: v128) -> v128 {
             u32x4_shr(value, BITS as u32)
+        }
+
+        #[inline(always)]
+        unsafe fn right_by(value: v128, bits: u32) -> v128 {
+            u32x4_shr(value, bits)
         }
 
         #[inline(always)]
