@@ -3,7 +3,7 @@
 mod report;
 
 use nearside_gguf::{ByteSource, DataType, Gguf, GgufError, SourceError, Value, Writer};
-use report::{Random, Report};
+use report::{Random, Report, seed};
 
 const TEXT: u32 = 8;
 const ARRAY: u32 = 9;
@@ -66,8 +66,14 @@ fn small() -> Vec<u8> {
 
 #[test]
 fn malformed_files_give_one_clear_error() {
-    let mut report = Report::default();
-    let mut refuses = |name: &str, expected: &str, bytes: Vec<u8>| report.refuses(name, expected, || read(&bytes));
+    let mut report = Report::new("gguf");
+    let mut count = 0;
+    let mut refuses = |name: &str, expected: &str, bytes: Vec<u8>| {
+        seed("gguf", count, &bytes);
+        count += 1;
+        report.refuses(name, expected, bytes.len(), || read(&bytes));
+    };
+    seed("gguf", usize::MAX, &small());
 
     refuses("nothing", "begins with nothing", vec![]);
     refuses("text", "begins with \"Hell\"", b"Hello, world".to_vec());
@@ -80,7 +86,10 @@ fn malformed_files_give_one_clear_error() {
     refuses("version 4", "GGUF version 4", b"GGUF\x04\0\0\0".to_vec());
     refuses("big endian", "big-endian", b"GGUF\0\0\0\x03".to_vec());
 
-    for (name, count) in [("-1", u64::MAX), ("2^63", 1 << 63), ("2^40", 1 << 40), ("2^61", 1 << 61)] {
+    // What is one more than 2^32 is one again where a pointer has 32 bits.
+    let counts =
+        [("-1", u64::MAX), ("2^63", 1 << 63), ("2^40", 1 << 40), ("2^61", 1 << 61), ("2^32 + 1", (1 << 32) + 1)];
+    for (name, count) in counts {
         refuses(&format!("{name} tensors"), "the number of tensors at byte offset 8", file(count, 0, &[]));
         refuses(&format!("{name} keys"), "the number of metadata keys at byte offset 16", file(0, count, &[]));
         let length = count.to_le_bytes();
@@ -155,33 +164,33 @@ fn malformed_files_give_one_clear_error() {
     refuses("tensor of a long name", "the length of a tensor's name", table(&[tensor(&[b't'; 300], &[4], 0, 0)]));
     refuses("tensor of other bytes", "is not UTF-8", table(&[tensor(b"\xc3\x28", &[4], 0, 0)]));
 
-    report.finish("gguf");
+    report.finish();
 }
 
 #[test]
 fn a_file_cut_anywhere_is_an_error() {
     let whole = small();
     read(&whole).unwrap();
-    let mut report = Report::default();
+    let mut report = Report::new("truncation");
     for length in 0..whole.len() {
         let name = format!("cut at {length}");
-        report.refuses(&name, "", || read(&whole[..length]));
+        report.refuses(&name, "", length, || read(&whole[..length]));
         // A header in a long file that is all one byte after the cut is no better.
         let mut padded = whole[..length].to_vec();
         padded.resize(1 << 16, 0xff);
-        report.run(&name, || read(&padded));
+        report.run(&name, padded.len(), || read(&padded));
     }
-    report.finish("truncation");
+    report.finish();
 }
 
 #[test]
 fn flipped_bytes_never_panic() {
     let whole = small();
     let mut random = Random(0x9e37_79b9_7f4a_7c15);
-    let mut report = Report::default();
+    let mut report = Report::new("gguf flips");
     for case in 0..6000 {
         let bytes = random.damaged(&whole);
-        report.run(&format!("flip {case}"), || {
+        report.run(&format!("flip {case}"), bytes.len(), || {
             let file = read(&bytes)?;
             for tensor in &file.tensors {
                 assert!(tensor.offset + tensor.size <= bytes.len() as u64);
@@ -191,7 +200,7 @@ fn flipped_bytes_never_panic() {
             Ok::<_, GgufError>(())
         });
     }
-    report.finish("gguf flips");
+    report.finish();
 }
 
 /// A file of nearly 2^64 bytes, zero after its header.
@@ -212,7 +221,8 @@ impl ByteSource for Endless {
 
 #[test]
 fn a_file_of_any_length_bounds_what_is_held() {
-    let mut report = Report::default();
+    // A file without an end bears out any count, so what is held is bounded by what the reader accepts at all.
+    let mut report = Report::new("endless files").holding(160 << 20);
     let cases = [
         ("endless keys", file(0, 60_000, &[]), "is empty"),
         ("endless texts", file(0, 1, &[&array("k", TEXT, 4_000_000, &[])]), ""),
@@ -222,12 +232,12 @@ fn a_file_of_any_length_bounds_what_is_held() {
     for (name, bytes, expected) in cases {
         let source = Endless(bytes);
         if expected.is_empty() {
-            report.run(name, || Gguf::read(&source));
+            report.run(name, 1 << 20, || Gguf::read(&source));
         } else {
-            report.refuses(name, expected, || Gguf::read(&source));
+            report.refuses(name, expected, 1 << 20, || Gguf::read(&source));
         }
     }
-    report.finish("endless files");
+    report.finish();
 }
 
 struct Broken;

@@ -1,28 +1,95 @@
-//! Runs hostile cases and counts what came of them.
+//! Runs hostile cases one at a time and counts what came of them: errors, panics, hangs, time and memory.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-/// Longer than any case may take on a busy machine.
-const PATIENCE: Duration = Duration::from_secs(20);
+use peak_alloc::PeakAlloc;
 
-#[derive(Default)]
+#[global_allocator]
+static MEMORY: PeakAlloc = PeakAlloc;
+
+/// What a case may take of a processor's time, and how much more for each byte of what it is given.
+const TIME: Duration = Duration::from_millis(50);
+const TIME_PER_BYTE: Duration = Duration::from_nanos(800);
+/// A case that takes longer than this hangs.
+const HANG: Duration = Duration::from_secs(20);
+/// What a case may hold at once (a splitter's compiled expression has most of it), and how much more for each byte of what it is given.
+const HELD: usize = 1 << 20;
+const HELD_PER_BYTE: usize = 24;
+
+/// One case at a time, because all threads share the count of memory.
+static TURN: Mutex<()> = Mutex::new(());
+
+/// What came of the cases.
 pub(crate) struct Report {
+    what: &'static str,
     cases: usize,
     errors: usize,
+    panics: usize,
+    hangs: usize,
     failures: Vec<String>,
     slowest: (Duration, String),
+    largest: (usize, String),
+    /// What a case may hold in any event.
+    held: usize,
+    _turn: MutexGuard<'static, ()>,
 }
 
 impl Report {
-    /// Runs one case that may be fine or an error, and gives back its error's words.
-    pub(crate) fn run<T, E: ToString>(&mut self, name: &str, case: impl FnOnce() -> Result<T, E>) -> Option<String> {
-        let start = Instant::now();
-        let result = catch_unwind(AssertUnwindSafe(|| case().map(drop).map_err(|error| error.to_string())));
-        let taken = start.elapsed();
+    pub(crate) fn new(what: &'static str) -> Self {
+        Self {
+            what,
+            cases: 0,
+            errors: 0,
+            panics: 0,
+            hangs: 0,
+            failures: Vec::new(),
+            slowest: (Duration::ZERO, String::new()),
+            largest: (0, String::new()),
+            held: HELD,
+            _turn: TURN.lock().unwrap_or_else(PoisonError::into_inner),
+        }
+    }
+
+    /// Lets cases hold so many bytes, whatever they are given.
+    pub(crate) fn holding(self, held: usize) -> Self {
+        Self { held, ..self }
+    }
+
+    /// Runs one case that is given `input` bytes and may be fine or an error, and gives back its error's words.
+    pub(crate) fn run<T, E: ToString>(
+        &mut self,
+        name: &str,
+        input: usize,
+        case: impl FnOnce() -> Result<T, E>,
+    ) -> Option<String> {
         self.cases += 1;
+        MEMORY.reset_peak_usage();
+        let (before, start, started) = (MEMORY.current_usage(), Instant::now(), processor_time());
+        let result = catch_unwind(AssertUnwindSafe(|| case().map(drop).map_err(|error| error.to_string())));
+        let held = MEMORY.peak_usage().saturating_sub(before);
+        let taken = match (started, processor_time()) {
+            (Some(started), Some(ended)) => ended.saturating_sub(started),
+            _ => start.elapsed(),
+        };
         if taken > self.slowest.0 {
             self.slowest = (taken, name.to_owned());
+        }
+        if held > self.largest.0 {
+            self.largest = (held, name.to_owned());
+        }
+        if start.elapsed() > HANG {
+            self.hangs += 1;
+            self.failures.push(format!("{name}: hangs"));
+        }
+        // Where only the clock on the wall can be read, other programs may have used the time.
+        let patience = if started.is_some() { 1 } else { 20 };
+        if taken > (TIME + TIME_PER_BYTE * input as u32) * patience {
+            self.failures.push(format!("{name}: took {taken:?} for {input} bytes"));
+        }
+        if held > self.held + HELD_PER_BYTE * input {
+            self.failures.push(format!("{name}: held {held} bytes for {input} bytes"));
         }
         match result {
             Ok(Ok(())) => None,
@@ -31,6 +98,7 @@ impl Report {
                 Some(words)
             }
             Err(_) => {
+                self.panics += 1;
                 self.failures.push(format!("{name}: panicked"));
                 None
             }
@@ -38,28 +106,53 @@ impl Report {
     }
 
     /// Runs one case that must be an error which says `expected`.
-    pub(crate) fn refuses<T, E: ToString>(&mut self, name: &str, expected: &str, case: impl FnOnce() -> Result<T, E>) {
-        let failures = self.failures.len();
-        match self.run(name, case) {
-            Some(words) if words.contains(expected) => {}
-            Some(words) => self.failures.push(format!("{name}: says {words:?}, not {expected:?}")),
-            None if self.failures.len() == failures => self.failures.push(format!("{name}: accepted")),
+    pub(crate) fn refuses<T, E: ToString>(
+        &mut self,
+        name: &str,
+        expected: &str,
+        input: usize,
+        case: impl FnOnce() -> Result<T, E>,
+    ) {
+        let panics = self.panics;
+        match self.run(name, input, case) {
+            Some(words) if words.contains(expected) && words.lines().count() == 1 => {}
+            Some(words) => self.failures.push(format!("{name}: says {words:?}, not {expected:?} in one line")),
+            None if self.panics == panics => self.failures.push(format!("{name}: accepted")),
             None => {}
         }
     }
 
     /// Prints the count and fails if anything went wrong.
-    pub(crate) fn finish(self, what: &str) {
-        let panics = self.failures.iter().filter(|failure| failure.ends_with("panicked")).count();
-        let (slowest, name) = &self.slowest;
+    pub(crate) fn finish(self) {
+        let (slowest, slow) = &self.slowest;
+        let (largest, large) = &self.largest;
         eprintln!(
-            "hostile {what}: {} cases, {} errors, {panics} panics, slowest {:.1} ms ({name})",
+            "hostile {}: {} cases, {} errors, {} panics, {} hangs, slowest {:.1} ms ({slow}), peak {} KiB ({large})",
+            self.what,
             self.cases,
             self.errors,
-            slowest.as_secs_f64() * 1e3
+            self.panics,
+            self.hangs,
+            slowest.as_secs_f64() * 1e3,
+            largest >> 10
         );
         assert!(self.failures.is_empty(), "{}", self.failures.join("\n"));
-        assert!(*slowest < PATIENCE, "{name} took {slowest:?}");
+    }
+}
+
+/// The time that this thread had a processor, where the system tells.
+fn processor_time() -> Option<Duration> {
+    let account = std::fs::read_to_string("/proc/thread-self/schedstat").ok()?;
+    account.split(' ').next()?.parse().ok().map(Duration::from_nanos)
+}
+
+/// Keeps a case as a seed for fuzzing, where `NEARSIDE_SEEDS` names a folder.
+pub(crate) fn seed(kind: &str, number: usize, bytes: &[u8]) {
+    if let Some(folder) = std::env::var_os("NEARSIDE_SEEDS") {
+        let folder = std::path::Path::new(&folder).join(kind);
+        let written = std::fs::create_dir_all(&folder)
+            .and_then(|()| std::fs::write(folder.join(format!("hostile-{number}")), bytes));
+        written.unwrap_or_else(|error| panic!("cannot write to {}: {error}", folder.display()));
     }
 }
 

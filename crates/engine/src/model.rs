@@ -112,7 +112,7 @@ impl Engine {
     pub fn chat_tokens<'a>(&self, conversation: impl Into<Conversation<'a>>) -> Result<Vec<TokenId>, EngineError> {
         let conversation = conversation.into();
         let text = match &self.template {
-            Some(template) => template.render(conversation)?,
+            Some(template) => template.prompt(conversation)?,
             None => plain_layout(conversation.messages),
         };
         let special = SpecialTokens { add: false, parse: true };

@@ -1,29 +1,25 @@
 //! Keeps a template from growing: what the template engine's own limits on steps and recursion leave open.
 //!
 //! Long chains of operators overflow the stack before a single step is taken, and texts that double in a few
-//! steps outgrow any memory. So tags are limited while they are still source, and every value that a `set`
-//! binds goes through [`bounded`].
-
-use minijinja::value::ValueKind;
-use minijinja::{Error, ErrorKind, Value};
+//! steps outgrow any memory. So tags are limited while they are still source, and calls to what
+//! [`limits`](crate::limits) counts are written into it: around every value that a `set` binds, around every product,
+//! and into every long stretch of plain text.
 
 /// No published template has more than 32 in one tag.
 const OPERATORS: usize = 256;
 /// No published template has more than 20.
 const ALTERNATIVES: usize = 128;
-/// What one variable may hold, in bytes.
-const VALUE_LIMIT: usize = 4 << 20;
-/// What an element of a list takes, about.
-const ELEMENT: usize = 32;
-/// How deep lists within lists may go.
-const DEPTH_LIMIT: usize = 32;
+/// Plain text shorter than this is not counted when it is printed.
+const SHORT: usize = 48;
+/// White space and raw text, into which nothing can be written, are no longer than this.
+const BLANK: usize = 1 << 10;
 
-const BOUNDED: &str = "__bounded";
-
-/// Makes the checks that [`guarded`] writes into a template known to it.
-pub(crate) fn install(environment: &mut minijinja::Environment<'static>) {
-    environment.add_function(BOUNDED, |value: Value, member: bool| bounded(&value, member).map(|()| value));
-}
+/// Checks a value that a variable is to hold.
+pub(crate) const BOUNDED: &str = "__bounded";
+/// Multiplies.
+pub(crate) const TIMES: &str = "__times";
+/// Counts plain text.
+pub(crate) const TEXT: &str = "__text";
 
 /// The template with its checks written in, or what it has too many of. `{% generation %}` and its end, which
 /// only mark what to train on, become comments.
@@ -33,7 +29,7 @@ pub(crate) fn guarded(source: &str) -> Result<String, String> {
     let mut rest = source;
     while let Some(start) = rest.find('{') {
         let (text, tag) = rest.split_at(start);
-        out.push_str(text);
+        push_counted(text, &mut out)?;
         let length = match tag.as_bytes().get(1) {
             Some(b'#') => tag.find("#}").map(|end| end + 2),
             Some(b'{') => tag_end(tag, *b"}}"),
@@ -45,13 +41,17 @@ pub(crate) fn guarded(source: &str) -> Result<String, String> {
         rest = after;
         if length.is_none() || !tag.starts_with("{%") {
             check_operators(tag)?;
-            out.push_str(tag);
+            let expression = length.is_some() && tag.starts_with("{{");
+            out.push_str(&if expression { with_bounded_products(tag)? } else { tag.to_owned() });
             continue;
         }
         let body = tag[2..tag.len() - 2].trim_matches(['-', '+']).trim();
         match body.split_whitespace().next() {
             Some("raw") => {
                 let (raw, after) = rest.split_at(raw_end(rest));
+                if raw.len() > BLANK {
+                    return Err(format!("it has more than {BLANK} bytes of raw text"));
+                }
                 out.extend([tag, raw]);
                 rest = after;
                 continue;
@@ -68,10 +68,32 @@ pub(crate) fn guarded(source: &str) -> Result<String, String> {
         if alternatives > ALTERNATIVES {
             return Err(format!("it has more than {ALTERNATIVES} alternatives"));
         }
-        out.push_str(&with_bounded_value(tag, body));
+        let tag = with_bounded_products(tag)?;
+        let body = tag[2..tag.len() - 2].trim_matches(['-', '+']).trim();
+        out.push_str(&with_bounded_value(&tag, body));
     }
-    out.push_str(rest);
+    push_counted(rest, &mut out)?;
     Ok(out)
+}
+
+/// Plain text, with a call that counts it where it is long. The call stands between two characters that are not white
+/// space, so that what tags take away of the space around them stays the same.
+fn push_counted(text: &str, out: &mut String) -> Result<(), String> {
+    let solid = text.trim();
+    let last = solid.char_indices().next_back().map_or(0, |(at, _)| at);
+    if text.len() < SHORT {
+        out.push_str(text);
+    } else if last > 0 {
+        let at = text.len() - text.trim_start().len() + last;
+        out.push_str(&text[..at]);
+        out.extend(["{{ ", TEXT, "(", &text.len().to_string(), ") }}"]);
+        out.push_str(&text[at..]);
+    } else if text.len() <= BLANK {
+        out.push_str(text);
+    } else {
+        return Err(format!("it has more than {BLANK} bytes of white space in a row"));
+    }
+    Ok(())
 }
 
 /// Where the text that is not to be read as a template ends.
@@ -162,35 +184,117 @@ fn with_bounded_value(tag: &str, body: &str) -> String {
     format!("{begin} set{target}= {BOUNDED}(({value}), {}) {end}", target.contains('.'))
 }
 
-/// Refuses a value that is too large or too deep; as a `member` also one that could come to contain itself.
-fn bounded(value: &Value, member: bool) -> Result<(), Error> {
-    let refuse = |what: &str| Err(Error::new(ErrorKind::InvalidOperation, format!("a variable {what}")));
-    let mut left = VALUE_LIMIT;
-    let mut open = vec![(value.clone(), 0)];
-    while let Some((value, depth)) = open.pop() {
-        let elements = || value.len().unwrap_or(1).saturating_mul(ELEMENT);
-        let size = value.as_str().map_or_else(elements, str::len);
-        if size > left {
-            return refuse("would hold more than a template needs");
+/// The words after which an operand is over.
+const KEYWORDS: [&str; 7] = ["and", "or", "not", "in", "is", "if", "else"];
+
+/// A tag with `a * b` written as `a |__times( b)`, which binds as tightly to its left as `*` does.
+fn with_bounded_products(tag: &str) -> Result<String, String> {
+    let mut products = Products { tag, out: String::new(), from: 0, open: Vec::new(), mixed: Vec::new() };
+    let (mut word, mut before, mut skip) = (None::<usize>, b' ', 0);
+    for (at, byte, depth) in unquoted(&tag[2..tag.len() - 2]).map(|(at, byte, depth)| (at + 2, byte, depth)) {
+        if byte.is_ascii_alphanumeric() || byte == b'_' {
+            word = word.or(Some(at));
+            continue;
         }
-        left -= size;
-        let Some(object) = value.as_object() else { continue };
-        if member && object.type_name().ends_with("Namespace") {
-            return refuse("would hold a namespace");
-        }
-        if depth == DEPTH_LIMIT {
-            return refuse("would hold lists too deep in lists");
-        }
-        // What has no length is made only when it is asked for, and may be gone after.
-        if value.len().is_some()
-            && let Ok(items) = value.try_iter()
-        {
-            for item in items {
-                let inner =
-                    if value.kind() == ValueKind::Map { value.get_item(&item).unwrap_or_default() } else { item };
-                open.push((inner, depth + 1));
+        if let Some(start) = word.take() {
+            if KEYWORDS.contains(&&tag[start..at]) {
+                products.end_term(start, depth);
             }
+            before = b'a';
+        }
+        if at < skip || byte.is_ascii_whitespace() {
+            continue;
+        }
+        let unpacks = matches!(before, b'(' | b',');
+        match byte {
+            b'*' if tag.as_bytes()[at + 1] == b'*' => {
+                skip = at + 2;
+                if !unpacks {
+                    products.mix(depth);
+                }
+            }
+            b'*' if !unpacks => products.begin(at, depth)?,
+            b'/' | b'%' => {
+                products.close(at, depth);
+                products.mix(depth);
+            }
+            b'+' | b'-' if before == b'*' => {}
+            b'+' | b'-' | b'~' | b',' | b':' | b'<' | b'>' | b'=' | b'!' => products.end_term(at, depth),
+            b'(' | b'[' | b'{' => products.mixed.retain(|mixed| *mixed < depth),
+            b')' | b']' | b'}' => products.close(at, depth + 1),
+            _ => {}
+        }
+        before = byte;
+    }
+    products.close(tag.len() - 2, 0);
+    Ok(products.out + &tag[products.from..])
+}
+
+/// A tag that is being rewritten.
+struct Products<'t> {
+    tag: &'t str,
+    out: String,
+    /// What of the tag is not in `out` yet begins here.
+    from: usize,
+    /// How deep the products lie whose right side is not over.
+    open: Vec<usize>,
+    /// How deep the terms lie that hold a quotient or a power.
+    mixed: Vec<usize>,
+}
+
+impl Products<'_> {
+    fn begin(&mut self, at: usize, depth: usize) -> Result<(), String> {
+        self.close(at, depth);
+        if self.mixed.contains(&depth) {
+            return Err("a product follows a quotient or a power; write it in brackets".to_owned());
+        }
+        self.out.extend([&self.tag[self.from..at], "|", TIMES, "("]);
+        self.from = at + 1;
+        self.open.push(depth);
+        Ok(())
+    }
+
+    /// Ends the right sides of the products at this depth and below.
+    fn close(&mut self, at: usize, depth: usize) {
+        while self.open.last().is_some_and(|open| *open >= depth) {
+            self.open.pop();
+            self.out.push_str(&self.tag[self.from..at]);
+            self.out.push(')');
+            self.from = at;
         }
     }
-    Ok(())
+
+    fn mix(&mut self, depth: usize) {
+        self.mixed.push(depth);
+    }
+
+    fn end_term(&mut self, at: usize, depth: usize) {
+        self.close(at, depth);
+        self.mixed.retain(|mixed| *mixed < depth);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::with_bounded_products;
+
+    #[test]
+    fn products_become_calls_and_nothing_else_changes() {
+        for (tag, expected) in [
+            ("{{ a * b }}", "{{ a |__times( b )}}"),
+            ("{{ 'x * y' * (n - 1) + 2 }}", "{{ 'x * y' |__times( (n - 1) )+ 2 }}"),
+            (
+                "{{ f(a * b, *c, **d) * -e.g[h * i]|j }}",
+                "{{ f(a |__times( b), *c, **d) |__times( -e.g[h |__times( i)]|j )}}",
+            ),
+            ("{%- if a * b > c and 2 * d -%}", "{%- if a |__times( b )> c and 2 |__times( d )-%}"),
+            ("{{ a * b * c }}", "{{ a |__times( b )|__times( c )}}"),
+            ("{{ a ** b }}", "{{ a ** b }}"),
+            ("{{ a * b / c + d * e }}", "{{ a |__times( b )/ c + d |__times( e )}}"),
+        ] {
+            assert_eq!(with_bounded_products(tag).unwrap(), expected);
+        }
+        assert!(with_bounded_products("{{ a / b * c }}").is_err());
+        assert!(with_bounded_products("{{ a ** b * c }}").is_err());
+    }
 }

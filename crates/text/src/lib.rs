@@ -27,6 +27,7 @@ mod byte_level;
 mod clock;
 mod error;
 mod guard;
+mod limits;
 mod marks;
 mod merge;
 mod merge_table;
@@ -39,6 +40,7 @@ mod split;
 mod stream;
 mod template;
 mod tokenizer;
+mod tools_in_words;
 mod vocabulary;
 
 pub use error::TextError;

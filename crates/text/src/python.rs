@@ -1,12 +1,14 @@
 //! What templates written for Python's Jinja expect of their surroundings.
 
 use std::io;
+use std::sync::Arc;
 
 use minijinja::value::{Kwargs, ValueKind};
 use minijinja::{Environment, Error, ErrorKind, Value};
-use minijinja_contrib::pycompat::unknown_method_callback;
 use serde::Serialize;
 use serde_json::ser::{Formatter, Serializer};
+
+use crate::limits::{Meter, refusal};
 
 /// Marks an error that the template itself raised.
 #[derive(Debug, thiserror::Error)]
@@ -14,9 +16,7 @@ use serde_json::ser::{Formatter, Serializer};
 struct Raised(String);
 
 pub(crate) fn install(environment: &mut Environment<'static>) {
-    environment.set_unknown_method_callback(unknown_method_callback);
     environment.add_function("raise_exception", raise_exception);
-    environment.add_filter("tojson", to_json);
     // Nothing cannot be gone through, but what is not defined can, as if it were empty.
     environment.add_test("iterable", |value: &Value| value.kind() != ValueKind::None && value.try_iter().is_ok());
 }
@@ -37,34 +37,62 @@ pub(crate) fn raised(error: &Error) -> Option<String> {
     None
 }
 
+/// Makes `tojson` known, whose results `meter` counts.
+pub(crate) fn install_json(environment: &mut Environment<'static>, meter: &Arc<Meter>) {
+    let meter = Arc::clone(meter);
+    environment.add_filter("tojson", move |value: &Value, options: Kwargs| to_json(value, &options, &meter));
+}
+
+/// Python's `json.dumps` of a value that is JSON already.
+pub(crate) fn dumps(value: &serde_json::Value) -> String {
+    let layout = Layout::new(None, ", ", ": ");
+    let mut bytes = Vec::new();
+    // Writing JSON into memory cannot fail.
+    let _ = value.serialize(&mut Serializer::with_formatter(&mut bytes, layout));
+    String::from_utf8(bytes).unwrap_or_default()
+}
+
 /// Python's `json.dumps`: a space after each comma and colon unless told otherwise, nothing escaped for HTML.
-#[expect(clippy::needless_pass_by_value, reason = "filters take their keyword arguments by value")]
-fn to_json(value: &Value, options: Kwargs) -> Result<String, Error> {
+fn to_json(value: &Value, options: &Kwargs, meter: &Meter) -> Result<String, Error> {
     let indent: Option<usize> = options.get("indent")?;
     let separators: Option<Vec<String>> = options.get("separators")?;
-    let (item, key) = match separators.as_deref() {
-        None => (if indent.is_some() { "," } else { ", " }.to_owned(), ": ".to_owned()),
-        Some([item, key]) => (item.clone(), key.clone()),
-        Some(_) => return Err(Error::new(ErrorKind::InvalidOperation, "tojson's separators are not two texts")),
+    let mut layout = match separators.as_deref() {
+        None => Layout::new(indent, if indent.is_some() { "," } else { ", " }, ": "),
+        Some([item, key]) => Layout::new(indent, item, key),
+        Some(_) => return Err(refusal("tojson's separators are not two texts")),
     };
-    let layout = Layout {
-        ascii: options.get::<Option<bool>>("ensure_ascii")?.unwrap_or(false),
-        indent: indent.map(|width| " ".repeat(width.min(16))),
-        item,
-        key,
-        depth: 0,
-        empty: false,
-    };
-    let mut bytes = Vec::new();
+    layout.ascii = options.get::<Option<bool>>("ensure_ascii")?.unwrap_or(false);
+    let mut out = Bounded { bytes: Vec::new(), limit: meter.value() };
     let written = if options.get::<Option<bool>>("sort_keys")?.unwrap_or(false) {
         let sorted = serde_json::to_value(value).map(sorted);
-        sorted.and_then(|value| value.serialize(&mut Serializer::with_formatter(&mut bytes, layout)))
+        sorted.and_then(|value| value.serialize(&mut Serializer::with_formatter(&mut out, layout)))
     } else {
-        value.serialize(&mut Serializer::with_formatter(&mut bytes, layout))
+        value.serialize(&mut Serializer::with_formatter(&mut out, layout))
     };
     written.map_err(|error| Error::new(ErrorKind::BadSerialization, error.to_string()))?;
     options.assert_all_used()?;
-    String::from_utf8(bytes).map_err(|error| Error::new(ErrorKind::BadSerialization, error.to_string()))
+    meter.hold(out.bytes.len())?;
+    String::from_utf8(out.bytes).map_err(|error| Error::new(ErrorKind::BadSerialization, error.to_string()))
+}
+
+/// Refuses to hold more than it may.
+struct Bounded {
+    bytes: Vec<u8>,
+    limit: usize,
+}
+
+impl io::Write for Bounded {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        if self.bytes.len() + bytes.len() > self.limit {
+            return Err(io::Error::other("it is longer than a template needs"));
+        }
+        self.bytes.extend_from_slice(bytes);
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
 }
 
 /// The same value with the keys of all its objects in order.
@@ -95,6 +123,11 @@ struct Layout {
 }
 
 impl Layout {
+    fn new(indent: Option<usize>, item: &str, key: &str) -> Self {
+        let indent = indent.map(|width| " ".repeat(width.min(16)));
+        Self { ascii: false, indent, item: item.to_owned(), key: key.to_owned(), depth: 0, empty: false }
+    }
+
     fn line<W: ?Sized + io::Write>(&self, writer: &mut W) -> io::Result<()> {
         let Some(indent) = &self.indent else { return Ok(()) };
         writer.write_all(b"\n")?;

@@ -1,19 +1,19 @@
 //! A conversation as the text that the model expects.
 
-use std::io::{self, Write};
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::Arc;
 
 use minijinja::syntax::SyntaxConfig;
 use minijinja::value::Serde;
 use minijinja::{Environment, ErrorKind, Value, context};
 use nearside_gguf::Metadata;
 
-use crate::{Conversation, TextError, clock, guard, python};
+use crate::limits::{self, Meter};
+use crate::reply::ReplyFormat;
+use crate::tools_in_words::Knowledge;
+use crate::{Conversation, Message, TextError, clock, guard, python};
 
 /// The longest published template has a tenth of this.
 const SOURCE_LIMIT: usize = 128 << 10;
-/// Far longer than any context.
-const OUTPUT_LIMIT: usize = 16 << 20;
 /// Steps that a rendering may take, and how many more for each message.
 const FUEL: u64 = 200_000;
 const FUEL_PER_MESSAGE: u64 = 5_000;
@@ -27,6 +27,8 @@ pub struct ChatTemplate {
     environment: Environment<'static>,
     begin: String,
     end: String,
+    knowledge: Knowledge,
+    format: ReplyFormat,
 }
 
 impl ChatTemplate {
@@ -36,41 +38,62 @@ impl ChatTemplate {
         if source.len() > SOURCE_LIMIT {
             return Err(TextError::TemplateLength { bytes: source.len(), limit: SOURCE_LIMIT });
         }
+        let (knowledge, format) = (Knowledge::of(source), ReplyFormat::of_template(source));
         let source = guard::guarded(source).map_err(|reason| TextError::TemplateSyntax { reason })?;
         let mut environment = Environment::new();
         let syntax = SyntaxConfig::builder().trim_blocks(true).lstrip_blocks(true).build();
         environment.set_syntax(syntax.map_err(|error| TextError::TemplateSyntax { reason: error.to_string() })?);
         environment.set_recursion_limit(RECURSION_LIMIT);
         python::install(&mut environment);
-        guard::install(&mut environment);
         environment
             .add_template_owned(NAME, source)
             .map_err(|error| TextError::TemplateSyntax { reason: error.to_string() })?;
-        Ok(Some(Self { environment, begin: token(metadata, "bos")?, end: token(metadata, "eos")? }))
+        let (begin, end) = (token(metadata, "bos")?, token(metadata, "eos")?);
+        Ok(Some(Self { environment, begin, end, knowledge, format }))
     }
 
-    /// The text of a conversation.
+    /// How models with this template mark what they think and the tools they call.
+    pub fn reply_format(&self) -> &ReplyFormat {
+        &self.format
+    }
+
+    /// The text of a conversation for the model. Tools, calls and results that its template does not know are put in
+    /// words, so that any model can be asked to call tools.
+    pub fn prompt<'a>(&self, conversation: impl Into<Conversation<'a>>) -> Result<String, TextError> {
+        let conversation = conversation.into();
+        match self.knowledge.in_words(&conversation) {
+            Some(messages) => self.render(Conversation { messages: &messages, ..conversation }),
+            None => self.render(conversation),
+        }
+    }
+
+    /// The text of a conversation as the template alone makes it.
     pub fn render<'a>(&self, conversation: impl Into<Conversation<'a>>) -> Result<String, TextError> {
         let conversation = conversation.into();
-        let mut environment = self.environment.clone();
-        environment.set_fuel(Some(fuel(&conversation)));
-        if let Some(now) = conversation.now {
-            environment.add_function("strftime_now", move |format: &str| clock::format(now, format));
-        }
-        let printed = AtomicUsize::new(0);
-        // Text that a macro or a block prints is held in memory first, where the output's bound does not see it.
-        environment.set_formatter(move |out, state, value| {
-            let length = value.as_str().map_or(0, str::len);
-            if printed.fetch_add(length, Ordering::Relaxed) + length > OUTPUT_LIMIT {
-                return Err(ErrorKind::WriteFailure.into());
+        let calls = conversation.messages.iter().any(|message| !message.tool_calls.is_empty());
+        match self.render_once(&conversation) {
+            // Some templates join a call's arguments to other text, as they are when a client sends them.
+            Err(TextError::Template { .. }) if calls => {
+                let messages: Vec<Message> = conversation.messages.iter().map(with_texts_for_arguments).collect();
+                self.render_once(&Conversation { messages: &messages, ..conversation })
             }
-            minijinja::escape_formatter(out, state, value)
-        });
+            rendered => rendered,
+        }
+    }
+
+    fn render_once(&self, conversation: &Conversation<'_>) -> Result<String, TextError> {
+        let meter = Arc::new(Meter::new(bytes(conversation)));
+        let mut environment = self.environment.clone();
+        environment.set_fuel(Some(fuel(conversation)));
+        limits::install(&mut environment, &meter);
+        python::install_json(&mut environment, &meter);
+        if let Some(now) = conversation.now {
+            environment.add_function("strftime_now", move |format: &str| {
+                meter.hold(format.len().saturating_mul(16)).map(|()| clock::format(now, format))
+            });
+        }
         let template = environment.get_template(NAME).map_err(|error| failure(&error))?;
-        let mut output = Bounded(Vec::new());
-        let context = self.context(&conversation);
-        template.render_captured_to(context, &mut output).map_err(|error| failure(&error))?;
-        String::from_utf8(output.0).map_err(|error| TextError::Template { reason: error.to_string() })
+        template.render(self.context(conversation)).map_err(|error| failure(&error))
     }
 
     /// What the template sees.
@@ -89,6 +112,27 @@ impl ChatTemplate {
             None => own,
         }
     }
+}
+
+fn with_texts_for_arguments(message: &Message) -> Message {
+    let mut message = message.clone();
+    for call in &mut message.tool_calls {
+        call.arguments = python::dumps(&call.arguments).into();
+    }
+    message
+}
+
+/// How long a conversation is, about.
+fn bytes(conversation: &Conversation<'_>) -> usize {
+    let of_call = |call: &crate::ToolCall| call.name.len() + call.arguments.to_string().len();
+    let of_message = |message: &Message| {
+        let calls: usize = message.tool_calls.iter().map(of_call).sum();
+        message.role.len() + message.content.len() + message.thinking.len() + calls
+    };
+    let messages: usize = conversation.messages.iter().map(of_message).sum();
+    let tools: usize = conversation.tools.iter().map(|tool| tool.to_string().len()).sum();
+    let variables = conversation.variables.into_iter().flatten();
+    messages + tools + variables.map(|(key, value)| key.len() + value.to_string().len()).sum::<usize>()
 }
 
 fn fuel(conversation: &Conversation<'_>) -> u64 {
@@ -110,25 +154,9 @@ fn failure(error: &minijinja::Error) -> TextError {
         return TextError::Refused { reason };
     }
     let reason = match error.kind() {
-        ErrorKind::OutOfFuel => "it takes more steps than a template needs".to_owned(),
-        ErrorKind::WriteFailure => format!("it writes more than {OUTPUT_LIMIT} bytes"),
+        ErrorKind::OutOfFuel => "it does more than a template needs".to_owned(),
+        ErrorKind::WriteFailure => "it writes more than a template needs".to_owned(),
         _ => error.to_string(),
     };
     TextError::Template { reason }
-}
-
-struct Bounded(Vec<u8>);
-
-impl Write for Bounded {
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        if self.0.len() + bytes.len() > OUTPUT_LIMIT {
-            return Err(io::Error::other("too much output"));
-        }
-        self.0.extend_from_slice(bytes);
-        Ok(bytes.len())
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        Ok(())
-    }
 }

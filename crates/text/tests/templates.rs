@@ -3,7 +3,7 @@
 mod support;
 
 use nearside_gguf::{Metadata, Value};
-use nearside_text::{ChatTemplate, Message, SpecialTokens, TextError, Tokenizer};
+use nearside_text::{ChatTemplate, Conversation, Message, SpecialTokens, TextError, Tokenizer};
 
 fn conversation() -> Vec<Message> {
     [("user", "Hi <there>"), ("assistant", "Hello."), ("user", "Why?")]
@@ -114,4 +114,72 @@ fn a_refusal_carries_the_templates_words() {
 #[test]
 fn text_is_never_escaped_for_html() {
     assert_eq!(render("{{ messages[0].content }} '\"&").unwrap(), "Hi <there> '\"&");
+}
+
+fn weather() -> Vec<Message> {
+    let call = nearside_text::ToolCall {
+        id: "1".to_owned(),
+        name: "weather".to_owned(),
+        arguments: serde_json::json!({ "city": "Oslo" }),
+    };
+    let mut asked = Message::new("assistant", "");
+    asked.tool_calls.push(call);
+    let mut answered = Message::new("tool", "rain");
+    answered.tool_call_id = Some("1".to_owned());
+    vec![Message::new("system", "Be brief."), Message::new("user", "Oslo?"), asked, answered]
+}
+
+fn prompt(template: &str) -> String {
+    let mut metadata = Metadata::default();
+    metadata.insert("tokenizer.chat_template".to_owned(), Value::Text(template.to_owned()));
+    let template = ChatTemplate::from_metadata(&metadata).unwrap().unwrap();
+    let tools = [serde_json::json!({ "type": "function", "function": { "name": "weather" } })];
+    let messages = weather();
+    template.prompt(Conversation { tools: &tools, ..Conversation::new(&messages) }).unwrap()
+}
+
+#[test]
+fn a_template_that_knows_no_tools_has_them_put_in_words() {
+    let text = prompt("{% for m in messages %}[{{ m.role }}]{{ m.content }}{% endfor %}");
+    let (system, rest) = text.split_once("[user]").unwrap();
+    assert!(
+        system.starts_with("[system]Be brief.\n\nYou may call") && system.contains(r#""name":"weather""#),
+        "{system}"
+    );
+    assert_eq!(
+        rest,
+        "Oslo?[assistant]<tool_call>\n{\"name\":\"weather\",\"arguments\":{\"city\":\"Oslo\"}}\n</tool_call>\
+         [user]<tool_response>\nrain\n</tool_response>"
+    );
+}
+
+#[test]
+fn a_template_that_knows_tools_is_left_alone() {
+    let template = "{% for t in tools %}{{ t.function.name }};{% endfor %}{% for m in messages %}\
+                    {{ m.role }}{% for c in m.tool_calls %}({{ c.function.arguments.city }}){% endfor %},{% endfor %}";
+    assert_eq!(prompt(template), "weather;system,user,assistant(Oslo),tool,");
+    let granite = "{{ tools | length }}<|tool_call|>{% for m in messages %}{{ m.content }}|{% endfor %}";
+    assert_eq!(
+        prompt(granite),
+        "1<|tool_call|>Be brief.|Oslo?|<|tool_call|>[{\"name\":\"weather\",\"arguments\":{\"city\":\"Oslo\"}}]|rain|"
+    );
+}
+
+#[test]
+fn arguments_are_texts_where_a_template_joins_them_to_texts() {
+    let template = "{{ tools | length }}{% for m in messages %}{% for c in m.tool_calls %}\
+                    {{ '>' + c.function.arguments }}{% endfor %}{% endfor %}";
+    assert_eq!(prompt(template), r#"1>{"city": "Oslo"}"#);
+}
+
+#[test]
+fn the_caller_s_clock_and_variables_reach_the_template() {
+    let mut metadata = Metadata::default();
+    let source = "{{ strftime_now('%d %B %Y') }} {{ mood }} {{ messages | length }}";
+    metadata.insert("tokenizer.chat_template".to_owned(), Value::Text(source.to_owned()));
+    let template = ChatTemplate::from_metadata(&metadata).unwrap().unwrap();
+    let (messages, variables) = (conversation(), serde_json::json!({ "mood": "calm", "messages": [] }));
+    let variables = variables.as_object();
+    let text = template.render(Conversation { now: Some(0), variables, ..Conversation::new(&messages) }).unwrap();
+    assert_eq!(text, "01 January 1970 calm 3");
 }
