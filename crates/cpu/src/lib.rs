@@ -4,7 +4,8 @@
 //! vectors; a few layouts serve all formats, and close to the size that the file stores. Activations are f32
 //! between operations and, for quantized weights, 8-bit integers with a scale for every 32 inside a product;
 //! sums over these are taken in f32. Every instruction set gives the same bits, and so does every number of
-//! threads. Keys and values take memory only as a conversation grows.
+//! threads. Keys and values are kept in half floats or bytes, in pages that are added as a conversation grows
+//! and that its forks share.
 //!
 //! ```
 //! use nearside_cpu::CpuBackend;
@@ -14,6 +15,8 @@
 //! assert_eq!(backend.describe().kind, BackendKind::Cpu);
 //! ```
 
+mod adapters;
+mod attention;
 mod backend;
 pub mod benchmark;
 mod cache;

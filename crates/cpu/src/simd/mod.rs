@@ -12,6 +12,8 @@
 mod avx2;
 #[cfg(target_arch = "x86_64")]
 mod avx512;
+mod blend;
+mod elementwise;
 mod float_kernels;
 mod input;
 mod isa;
@@ -27,9 +29,11 @@ mod simd128;
 pub(crate) mod tests;
 mod vectors;
 
+pub(crate) use blend::{COLUMNS, Rows, Sizes, add_product};
+pub(crate) use elementwise::{exp, exp_below, gelu, largest, normalise, rotate, silu, sum_exp};
 pub(crate) use float_kernels::{Brain, Half, Single};
 pub(crate) use input::Input;
 pub(crate) use isa::{Isa, Panels, Scratch};
 pub(crate) use layout::{BLOCK, LINE, Layout, LayoutName, PANEL_ROWS, PanelShape, Unit, with_layout};
 pub(crate) use line::{Line, lines_as_bytes, lines_as_bytes_mut};
-pub(crate) use vectors::{add_scaled, dot_f32};
+pub(crate) use vectors::dot_f32;
