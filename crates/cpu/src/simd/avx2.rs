@@ -25,7 +25,8 @@ impl Lanes for Avx2 {
         fn right<const BITS: i32>(value: __m256i) -> __m256i => _mm256_srli_epi32::<BITS>(value);
         fn right_by(value: __m256i, bits: u32) -> __m256i => _mm256_srl_epi32(value, _mm_cvtsi32_si128(bits as i32));
         fn left<const BITS: i32>(value: __m256i) -> __m256i => _mm256_slli_epi32::<BITS>(value);
-        fn and(value: __m256i, mask: i32) -> __m256i => _mm256_and_si256(value, _mm256_set1_epi32(mask));
+        fn mask(value: u32) -> __m256i => _mm256_set1_epi32(value as i32);
+        fn and(one: __m256i, other: __m256i) -> __m256i => _mm256_and_si256(one, other);
         fn or(one: __m256i, other: __m256i) -> __m256i => _mm256_or_si256(one, other);
         fn start(value: i32) -> __m256i => _mm256_set1_epi32(value);
         // A signed level gives its sign to the input. Two products are at most 2 * 128 * 127, which 16 bits hold.
@@ -43,7 +44,7 @@ impl Lanes for Avx2 {
         fn add(one: __m256, other: __m256) -> __m256 => _mm256_add_ps(one, other);
         fn floats(from: *const f32) -> __m256 => _mm256_loadu_ps(from);
         fn store_floats(values: __m256, to: *mut f32) => _mm256_storeu_ps(to, values);
-        fn halves(from: *const u8) -> __m256 => _mm256_cvtph_ps(_mm_loadu_si128(from.cast()));
+        fn halves(from: *const u8, _mask: __m256i) -> __m256 => _mm256_cvtph_ps(_mm_loadu_si128(from.cast()));
         fn upper_halves(from: *const u8) -> __m256 => {
             _mm256_castsi256_ps(_mm256_slli_epi32::<16>(_mm256_cvtepu16_epi32(_mm_loadu_si128(from.cast()))))
         };

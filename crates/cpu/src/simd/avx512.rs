@@ -25,7 +25,8 @@ impl Lanes for Avx512 {
         fn right<const BITS: i32>(value: __m512i) -> __m512i => _mm512_srl_epi32(value, _mm_cvtsi32_si128(BITS));
         fn right_by(value: __m512i, bits: u32) -> __m512i => _mm512_srl_epi32(value, _mm_cvtsi32_si128(bits as i32));
         fn left<const BITS: i32>(value: __m512i) -> __m512i => _mm512_sll_epi32(value, _mm_cvtsi32_si128(BITS));
-        fn and(value: __m512i, mask: i32) -> __m512i => _mm512_and_si512(value, _mm512_set1_epi32(mask));
+        fn mask(value: u32) -> __m512i => _mm512_set1_epi32(value as i32);
+        fn and(one: __m512i, other: __m512i) -> __m512i => _mm512_and_si512(one, other);
         fn or(one: __m512i, other: __m512i) -> __m512i => _mm512_or_si512(one, other);
         fn start(value: i32) -> __m512i => _mm512_set1_epi32(value);
         fn dot(_byte: bool, sums: __m512i, levels: __m512i, inputs: __m512i) -> __m512i => {
@@ -37,7 +38,7 @@ impl Lanes for Avx512 {
         fn add(one: __m512, other: __m512) -> __m512 => _mm512_add_ps(one, other);
         fn floats(from: *const f32) -> __m512 => _mm512_loadu_ps(from);
         fn store_floats(values: __m512, to: *mut f32) => _mm512_storeu_ps(to, values);
-        fn halves(from: *const u8) -> __m512 => _mm512_cvtph_ps(_mm256_loadu_si256(from.cast()));
+        fn halves(from: *const u8, _mask: __m512i) -> __m512 => _mm512_cvtph_ps(_mm256_loadu_si256(from.cast()));
         fn upper_halves(from: *const u8) -> __m512 => {
             _mm512_castsi512_ps(_mm512_slli_epi32::<16>(_mm512_cvtepu16_epi32(_mm256_loadu_si256(from.cast()))))
         };

@@ -1,7 +1,7 @@
 //! The products of matrices that are numbers already. Sixteen rows make a panel here too; the numbers of one
 //! column lie side by side.
 
-use super::lanes::Lanes;
+use super::lanes::{HALF_MASK, Lanes};
 use super::layout::PANEL_ROWS;
 
 /// How the numbers are stored.
@@ -53,12 +53,12 @@ impl Number for Brain {
 /// # Safety
 /// The instruction set is present, and `from` points to as many numbers as a vector has rows.
 #[inline(always)]
-unsafe fn load<V: Lanes, N: Number>(from: *const u8) -> V::Float {
+unsafe fn load<V: Lanes, N: Number>(from: *const u8, mask: V::Int) -> V::Float {
     // SAFETY: the caller promises the instructions and the memory.
     unsafe {
         match N::KIND {
             NumberKind::Single => V::floats(from.cast()),
-            NumberKind::Half => V::multiply(V::halves(from), V::splat(V::HALF_UNIT)),
+            NumberKind::Half => V::multiply(V::halves(from, mask), V::splat(V::HALF_UNIT)),
             NumberKind::Brain => V::upper_halves(from),
         }
     }
@@ -81,11 +81,12 @@ pub(super) unsafe fn products<V: Lanes, N: Number, const ROWS: usize>(
 ) {
     // SAFETY: everything read and written lies where the caller says that there is something.
     unsafe {
+        let mask = V::mask(HALF_MASK);
         for first in (0..PANEL_ROWS).step_by(V::COUNT) {
             let numbers = panel.add(first * N::BYTES);
             let mut totals = [[V::splat(0.0); ROWS]; SUMS];
             for column in 0..columns {
-                let weights = load::<V, N>(numbers.add(column * PANEL_ROWS * N::BYTES));
+                let weights = load::<V, N>(numbers.add(column * PANEL_ROWS * N::BYTES), mask);
                 let totals = &mut totals[column % SUMS];
                 for (row, total) in totals.iter_mut().enumerate() {
                     let input = V::splat(*inputs.add(row * columns + column));

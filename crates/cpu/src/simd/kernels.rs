@@ -1,7 +1,7 @@
 //! The products of panels and inputs, written once for all layouts and instruction sets.
 
 use super::input::Input;
-use super::lanes::Lanes;
+use super::lanes::{HALF_MASK, Lanes};
 use super::layout::{BLOCK, Layout, PANEL_ROWS};
 
 /// Levels and scales of one panel and where its products go.
@@ -36,8 +36,28 @@ fn turns<V: Lanes>(count: usize) -> usize {
     if V::ROLLED { std::hint::black_box(count) } else { count }
 }
 
-/// Two quads of one block for the rows of one vector: number `2 * turn + word`, which is below 4, and the one
-/// four after it.
+/// What the kernels need to take levels apart, made once.
+#[derive(Clone, Copy)]
+struct Masks<V: Lanes> {
+    nibbles: V::Int,
+    high: V::Int,
+    halves: V::Int,
+}
+
+impl<V: Lanes> Masks<V> {
+    /// # Safety
+    /// The instruction set is present.
+    #[inline(always)]
+    unsafe fn new<L: Layout>() -> Self {
+        // SAFETY: the caller promises the instruction set.
+        unsafe {
+            let high = if L::BITS == 5 { 0x1010_1010 } else { 0x3030_3030 };
+            Self { nibbles: V::mask(0x0f0f_0f0f), high: V::mask(high), halves: V::mask(HALF_MASK) }
+        }
+    }
+}
+
+/// Two quads of one block for the rows of one vector: number `2 * word`, `word` below 4, and the next.
 ///
 /// # Safety
 /// `levels` points to the block's levels, from the vector's first row on, and the table to 16 bytes if the
@@ -46,32 +66,28 @@ fn turns<V: Lanes>(count: usize) -> usize {
 unsafe fn quads<V: Lanes, L: Layout>(
     levels: *const u8,
     table: *const u8,
-    turn: usize,
+    masks: Masks<V>,
     word: usize,
 ) -> (V::Int, V::Int) {
     // No closures here and in the kernels: they would be compiled without the instruction set.
     // SAFETY: a block has `BITS` words for each row, and no more are read.
     unsafe {
-        let both = V::load(levels.add((2 * turn + word) * WORDS));
         if L::BITS == 8 {
-            return (both, V::load(levels.add((2 * turn + word + 4) * WORDS)));
+            let first = levels.add(2 * word * WORDS);
+            return (V::load(first), V::load(first.add(WORDS)));
         }
-        let low = V::and(both, 0x0f0f_0f0f);
-        let high = V::and(V::right::<4>(both), 0x0f0f_0f0f);
+        let both = V::load(levels.add(word * WORDS));
+        let low = V::and(both, masks.nibbles);
+        let high = V::and(V::right::<4>(both), masks.nibbles);
         if L::BITS == 5 {
-            let bits = V::right_by(V::load(levels.add(4 * WORDS)), 4 * turn as u32);
-            let (first, second) = if word == 0 {
-                (V::left::<4>(bits), V::left::<3>(bits))
-            } else {
-                (V::left::<2>(bits), V::left::<1>(bits))
-            };
-            return (V::or(low, V::and(first, 0x1010_1010)), V::or(high, V::and(second, 0x1010_1010)));
+            let bits = V::right_by(V::load(levels.add(4 * WORDS)), 2 * word as u32);
+            let (first, second) = (V::left::<4>(bits), V::left::<3>(bits));
+            return (V::or(low, V::and(first, masks.high)), V::or(high, V::and(second, masks.high)));
         }
         if L::BITS == 6 {
-            let bits = V::load(levels.add((4 + turn) * WORDS));
-            let (first, second) =
-                if word == 0 { (V::left::<4>(bits), V::left::<2>(bits)) } else { (bits, V::right::<2>(bits)) };
-            return (V::or(low, V::and(first, 0x3030_3030)), V::or(high, V::and(second, 0x3030_3030)));
+            let bits = V::right_by(V::load(levels.add((4 + word / 2) * WORDS)), 4 * (word % 2) as u32);
+            let (first, second) = (V::left::<4>(bits), V::left::<2>(bits));
+            return (V::or(low, V::and(first, masks.high)), V::or(high, V::and(second, masks.high)));
         }
         if L::TABLE {
             let table = V::table(table);
@@ -91,52 +107,37 @@ pub(super) unsafe fn matvec<V: Lanes, L: Layout>(panel: Panel, inputs: *const In
     // SAFETY: everything read lies in the panel and the inputs as the caller describes them.
     unsafe {
         let parts = PANEL_ROWS / V::COUNT;
-        // So many vectors are worked on at a time that their sums fill four registers.
-        let together = if parts * L::SCALES <= 4 { parts } else { 4 / L::SCALES };
-        let turns = turns::<V>(2);
+        let turns = turns::<V>(4 / L::SCALES);
+        let masks = Masks::<V>::new::<L>();
         let mut totals = [V::splat(0.0); PANEL_ROWS];
         for block in 0..panel.blocks {
             let input = &*inputs.add(block);
-            let steps = input.steps.as_ptr();
-            let heads = panel.heads.add(block * L::HEAD_BYTES);
-            let levels = panel.levels.add(block * L::LEVEL_BYTES);
             let unit = V::splat(input.scale * V::HALF_UNIT);
-            let mut first = 0;
-            while first < parts {
-                let mut sums = [[V::start(0); 2]; 4];
-                for half in 0..L::SCALES {
-                    let start = V::start(-panel.offset * input.sum::<L>(half));
-                    for part in 0..together {
-                        sums[part][half] = start;
-                    }
-                }
+            for half in 0..L::SCALES {
+                let steps = input.steps.as_ptr().add(half * BLOCK / L::SCALES);
+                let sum = input.sum::<L>(half);
+                let mut sums = [V::start(-panel.offset * sum); PANEL_ROWS];
                 for turn in 0..turns {
-                    for word in 0..2 {
-                        let early = V::inputs(steps.add((2 * turn + word) * 4));
-                        let late = V::inputs(steps.add((2 * turn + word + 4) * 4));
-                        for part in 0..together {
-                            let levels = levels.add((first + part) * V::COUNT * 4);
-                            let (low, high) = quads::<V, L>(levels, panel.table, turn, word);
-                            let sums = &mut sums[part];
-                            sums[0] = V::dot(L::BYTE, sums[0], low, early);
-                            sums[L::SCALES - 1] = V::dot(L::BYTE, sums[L::SCALES - 1], high, late);
-                        }
+                    let early = V::inputs(steps.add(8 * turn));
+                    let late = V::inputs(steps.add(8 * turn + 4));
+                    for part in 0..parts {
+                        let levels = panel.levels.add(block * L::LEVEL_BYTES + part * V::COUNT * 4);
+                        let word = half * 4 / L::SCALES + turn;
+                        let (low, high) = quads::<V, L>(levels, panel.table, masks, word);
+                        sums[part] = V::dot(L::BYTE, V::dot(L::BYTE, sums[part], low, early), high, late);
                     }
                 }
-                for half in 0..L::SCALES {
-                    let weight = V::splat(input.scale * V::HALF_UNIT * input.sum::<L>(half) as f32);
-                    for part in 0..together {
-                        let head = heads.add(half * L::HEAD_BYTES / L::SCALES + (first + part) * V::COUNT * 2);
-                        let scale = V::multiply(V::halves(head), unit);
-                        let total = &mut totals[first + part];
-                        *total = V::add(*total, V::multiply(V::finish(sums[part][half]), scale));
-                        if L::MINIMUMS {
-                            let minimum = V::halves(head.add(PANEL_ROWS * 2));
-                            *total = V::add(*total, V::multiply(minimum, weight));
-                        }
+                let heads = panel.heads.add(block * L::HEAD_BYTES + half * L::HEAD_BYTES / L::SCALES);
+                let weight = V::splat(input.scale * V::HALF_UNIT * sum as f32);
+                for part in 0..parts {
+                    let head = heads.add(part * V::COUNT * 2);
+                    let scale = V::multiply(V::halves(head, masks.halves), unit);
+                    totals[part] = V::add(totals[part], V::multiply(V::finish(sums[part]), scale));
+                    if L::MINIMUMS {
+                        let minimum = V::halves(head.add(PANEL_ROWS * 2), masks.halves);
+                        totals[part] = V::add(totals[part], V::multiply(minimum, weight));
                     }
                 }
-                first += together;
             }
         }
         for part in 0..parts {
@@ -154,21 +155,20 @@ pub(super) unsafe fn matvec<V: Lanes, L: Layout>(panel: Panel, inputs: *const In
 pub(super) unsafe fn unpack<V: Lanes, L: Layout>(panel: Panel, unpacked: Unpacked) {
     // SAFETY: everything read and written lies where the caller says that there is room.
     unsafe {
+        let masks = Masks::<V>::new::<L>();
         for block in 0..panel.blocks {
             let levels = panel.levels.add(block * L::LEVEL_BYTES);
             let heads = panel.heads.add(block * L::HEAD_BYTES);
             let places = unpacked.levels.add(block * BLOCK * PANEL_ROWS);
             let mut row = 0;
             while row < PANEL_ROWS {
-                for turn in 0..2 {
-                    for word in 0..2 {
-                        let (low, high) = quads::<V, L>(levels.add(row * 4), panel.table, turn, word);
-                        V::store(low, places.add((2 * turn + word) * WORDS + row * 4));
-                        V::store(high, places.add((2 * turn + word + 4) * WORDS + row * 4));
-                    }
+                for word in 0..4 {
+                    let (low, high) = quads::<V, L>(levels.add(row * 4), panel.table, masks, word);
+                    V::store(low, places.add(2 * word * WORDS + row * 4));
+                    V::store(high, places.add((2 * word + 1) * WORDS + row * 4));
                 }
                 for head in 0..L::HEAD_BYTES / (PANEL_ROWS * 2) {
-                    let values = V::halves(heads.add((head * PANEL_ROWS + row) * 2));
+                    let values = V::halves(heads.add((head * PANEL_ROWS + row) * 2), masks.halves);
                     let to = unpacked.heads.add((block * (L::HEAD_BYTES / (PANEL_ROWS * 2)) + head) * PANEL_ROWS + row);
                     V::store_floats(V::multiply(values, V::splat(V::HALF_UNIT)), to);
                 }

@@ -4,6 +4,9 @@
 //! vectors and nothing is summed across lanes. A kernel is written once over this trait; no instruction set
 //! may contract a product and a sum, so all of them give the same bits.
 
+/// The bits that a half float has when it is moved to where those of single precision are.
+pub(super) const HALF_MASK: u32 = 0x8fff_ffff;
+
 /// A vector of rows.
 ///
 /// # Safety
@@ -39,8 +42,10 @@ pub(super) trait Lanes: Copy {
     unsafe fn right_by(value: Self::Int, bits: u32) -> Self::Int;
     /// Each row's integer shifted to the left.
     unsafe fn left<const BITS: i32>(value: Self::Int) -> Self::Int;
-    /// The bits that are in `mask` too.
-    unsafe fn and(value: Self::Int, mask: i32) -> Self::Int;
+    /// The same integer for every row, to be made before a loop and kept in a register.
+    unsafe fn mask(value: u32) -> Self::Int;
+    /// The bits of one that the other has too.
+    unsafe fn and(one: Self::Int, other: Self::Int) -> Self::Int;
     /// The bits of both.
     unsafe fn or(one: Self::Int, other: Self::Int) -> Self::Int;
 
@@ -61,8 +66,8 @@ pub(super) trait Lanes: Copy {
     /// Writes what [`Lanes::floats`] reads.
     unsafe fn store_floats(values: Self::Float, to: *mut f32);
     /// A half-precision number for each row, divided by [`Lanes::HALF_UNIT`]. One that is not finite, which
-    /// no weight is, may become some large number.
-    unsafe fn halves(from: *const u8) -> Self::Float;
+    /// no weight is, may become some large number. `mask` is that of [`HALF_MASK`].
+    unsafe fn halves(from: *const u8, mask: Self::Int) -> Self::Float;
     /// The upper half of a number for each row.
     unsafe fn upper_halves(from: *const u8) -> Self::Float;
 }

@@ -91,16 +91,6 @@ layouts! {
 #[expect(clippy::single_component_path_imports, reason = "other modules name the macro by its path")]
 pub(crate) use with_layout;
 
-/// Which bit of a byte is a quad's fifth: the quads of one turn of the kernels beside each other.
-fn fifth_bit(quad: usize) -> usize {
-    quad % 4 / 2 * 4 + place_in_turn(quad)
-}
-
-/// A turn of the kernels takes two quads of the first half and two of the second.
-fn place_in_turn(quad: usize) -> usize {
-    quad % 2 * 2 + quad / 4
-}
-
 /// 32 weights of one row.
 #[derive(Debug, Clone, Copy, Default, PartialEq)]
 pub(crate) struct Unit {
@@ -174,15 +164,14 @@ impl PanelShape {
             return;
         }
         for index in 0..4 {
-            put(index, quads[index] & 0x0f0f_0f0f | (quads[index + 4] & 0x0f0f_0f0f) << 4);
+            put(index, quads[2 * index] & 0x0f0f_0f0f | (quads[2 * index + 1] & 0x0f0f_0f0f) << 4);
         }
         let high = |index: usize| quads[index] >> 4;
         match self.bits {
-            5 => put(4, (0..8).fold(0, |word, index| word | (high(index) & 0x0101_0101) << fifth_bit(index))),
+            5 => put(4, (0..8).fold(0, |word, index| word | (high(index) & 0x0101_0101) << index)),
             6 => {
                 for turn in 0..2 {
-                    let quads = [2 * turn, 2 * turn + 1, 2 * turn + 4, 2 * turn + 5].into_iter();
-                    let bits = quads.map(|index| (high(index) & 0x0303_0303) << (2 * place_in_turn(index)));
+                    let bits = (0..4).map(|index| (high(4 * turn + index) & 0x0303_0303) << (2 * index));
                     put(4 + turn, bits.fold(0, |word, bits| word | bits));
                 }
             }
@@ -206,15 +195,12 @@ impl PanelShape {
             }
         }
         for index in 0..8 {
-            let nibbles = |word: u32| (if index < 4 { word } else { word >> 4 }) & 0x0f0f_0f0f;
+            let nibbles = word(index / 2) >> (index % 2 * 4) & 0x0f0f_0f0f;
             unit.quads[index] = match self.bits {
                 8 => word(index),
-                5 => nibbles(word(index % 4)) | (word(4) >> fifth_bit(index) & 0x0101_0101) << 4,
-                6 => {
-                    nibbles(word(index % 4))
-                        | (word(4 + index % 4 / 2) >> (2 * place_in_turn(index)) & 0x0303_0303) << 4
-                }
-                _ => nibbles(word(index % 4)),
+                5 => nibbles | (word(4) >> index & 0x0101_0101) << 4,
+                6 => nibbles | (word(4 + index / 4) >> (index % 4 * 2) & 0x0303_0303) << 4,
+                _ => nibbles,
             };
         }
         unit

@@ -39,7 +39,7 @@ impl Lanes for Plain {
         fn table(from: *const u8) -> Bytes => from.cast::<Bytes>().read_unaligned();
         fn floats(from: *const f32) -> [f32; COUNT] => from.cast::<[f32; COUNT]>().read_unaligned();
         fn store_floats(values: [f32; COUNT], to: *mut f32) => to.cast::<[f32; COUNT]>().write_unaligned(values);
-        fn halves(from: *const u8) -> [f32; COUNT] => {
+        fn halves(from: *const u8, _mask: Bytes) -> [f32; COUNT] => {
             from.cast::<[u16; COUNT]>().read_unaligned().map(|bits| f16::from_bits(bits).to_f32())
         };
         fn upper_halves(from: *const u8) -> [f32; COUNT] => {
@@ -68,8 +68,13 @@ impl Lanes for Plain {
     }
 
     #[inline(always)]
-    unsafe fn and(value: Bytes, mask: i32) -> Bytes {
-        integers(value, |value| value & mask as u32)
+    unsafe fn mask(value: u32) -> Bytes {
+        integers([0; 4 * COUNT], |_| value)
+    }
+
+    #[inline(always)]
+    unsafe fn and(one: Bytes, other: Bytes) -> Bytes {
+        std::array::from_fn(|index| one[index] & other[index])
     }
 
     #[inline(always)]

@@ -29,17 +29,11 @@ macro_rules! vectors_of_four {
             fn table(from: *const u8) -> v128 => v128_load(from.cast());
             fn floats(from: *const f32) -> v128 => v128_load(from.cast());
             fn store_floats(values: v128, to: *mut f32) => v128_store(to.cast(), values);
-            fn halves(from: *const u8) -> v128 => {
+            fn halves(from: *const u8, mask: v128) -> v128 => {
                 // Sign and exponent end up in their places, the sign also in three places of the exponent.
-                let wide = i32x4_shl(i32x4_load_extend_i16x4(from.cast()), 13);
-                v128_and(wide, u32x4_splat(0x8fff_ffff))
+                v128_and(i32x4_shl(i32x4_load_extend_i16x4(from.cast()), 13), mask)
             };
             fn upper_halves(from: *const u8) -> v128 => u32x4_shl(u32x4_load_extend_u16x4(from.cast()), 16);
-        }
-
-        #[inline(always)]
-        unsafe fn look_up(table: v128, indices: v128) -> v128 {
-            u8x16_swizzle(table, indices)
         }
 
         #[inline(always)]
@@ -58,8 +52,14 @@ macro_rules! vectors_of_four {
         }
 
         #[inline(always)]
-        unsafe fn and(value: v128, mask: i32) -> v128 {
-            v128_and(value, i32x4_splat(mask))
+        unsafe fn mask(value: u32) -> v128 {
+            // Hidden from the compiler, which would make a constant anew in every turn of a loop.
+            u32x4_splat(std::hint::black_box(value))
+        }
+
+        #[inline(always)]
+        unsafe fn and(one: v128, other: v128) -> v128 {
+            v128_and(one, other)
         }
 
         #[inline(always)]
@@ -87,6 +87,11 @@ macro_rules! vectors_of_four {
 impl Lanes for Simd128 {
     vectors_of_four!();
     type Sums = PairSums;
+
+    #[inline(always)]
+    unsafe fn look_up(table: v128, indices: v128) -> v128 {
+        u8x16_swizzle(table, indices)
+    }
 
     #[inline(always)]
     unsafe fn start(value: i32) -> PairSums {
@@ -120,6 +125,11 @@ pub(super) struct Relaxed;
 impl Lanes for Relaxed {
     vectors_of_four!();
     type Sums = v128;
+
+    #[inline(always)]
+    unsafe fn look_up(table: v128, indices: v128) -> v128 {
+        u8x16_relaxed_swizzle(table, indices)
+    }
 
     #[inline(always)]
     unsafe fn start(value: i32) -> v128 {
