@@ -2,6 +2,9 @@
 // them, verified, in its private files. Cached answers keep their headers, so the page stays isolated.
 
 const SHELL = /* SHELL */ [];
+// The engine comes in several builds, of which a browser uses one. Their files' names end in eight letters of a hash.
+const BUILD_OF = /nearside-([a-z-]+?)(?:_bg)?-[\w-]{8}\.(?:js|wasm)$/;
+const BUILD = new URL(self.location.href).searchParams.get('build');
 const CACHE = `nearside-${SHELL.join('|')}`;
 const CONFIG = './nearside.json';
 
@@ -35,7 +38,7 @@ self.addEventListener('fetch', (event) => {
 /** Keeps what the app opens with, its configuration included: the first visit has read it past this worker. */
 async function keepShell() {
   const cache = await caches.open(CACHE);
-  await cache.addAll(SHELL);
+  await cache.addAll(SHELL.filter((name) => (BUILD_OF.exec(name)?.[1] ?? BUILD) === BUILD));
   const config = await fetch(CONFIG, { cache: 'no-store' });
   if (config.ok) {
     await cache.put(CONFIG, config);
@@ -62,5 +65,13 @@ async function freshOrKept(request) {
 
 async function keptOrFresh(request) {
   const cache = await caches.open(CACHE);
-  return (await cache.match(request, { ignoreSearch: true })) ?? fetch(request);
+  const kept = await cache.match(request, { ignoreSearch: true });
+  if (kept) {
+    return kept;
+  }
+  const response = await fetch(request);
+  if (response.ok) {
+    await cache.put(request, response.clone());
+  }
+  return response;
 }

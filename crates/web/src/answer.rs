@@ -1,7 +1,10 @@
 //! One request: rules, first tokens, decision, and the near answer where it is near's to give.
 
+use std::ops::ControlFlow;
+
 use js_sys::Function;
-use nearside_engine::{Engine, Event, GenerateOptions, GeneratedToken, Sampling, Session};
+use nearside_engine::backend::Backend;
+use nearside_engine::{ContextPolicy, Event, GenerateOptions, GeneratedToken, Generation, Sampling};
 use nearside_route::{
     Consent, Decision, Mode, Policy, Profile, RequestFacts, Side, Signal, Situation, decide as hold,
     lowest_margin_signal, margin_signal, rules, score,
@@ -11,9 +14,13 @@ use nearside_wire::{ChatRequest, NearsideNote, TokenLogprob, TopLogprob};
 use serde::Serialize;
 use wasm_bindgen::JsValue;
 
+use crate::device::Device;
+use crate::engine::{Engine, WhenFull};
 use crate::error::WebError;
+use crate::host::Host;
 use crate::javascript::{from_js, goes_on, to_json};
 use crate::routing::Route;
+use crate::source::Source;
 use crate::stream::Stream;
 
 /// How many first tokens are weighed, and held back meanwhile. More would see better and show later.
@@ -79,13 +86,17 @@ impl Asked {
         self.request.logprobs == Some(true)
     }
 
-    fn options(&self) -> GenerateOptions {
+    fn options(&self, engine: &nearside_engine::Engine, when_full: WhenFull) -> Result<GenerateOptions, WebError> {
         let usual = Sampling::default();
         let request = &self.request;
         let count =
             |value: Option<i64>, usual: usize| value.and_then(|value| usize::try_from(value).ok()).unwrap_or(usual);
         let part = |value: Option<f64>, usual: f32| value.map_or(usual, |value| value as f32);
-        GenerateOptions {
+        let when_full = match when_full {
+            WhenFull::Stop => ContextPolicy::Stop,
+            WhenFull::Slide => ContextPolicy::Slide { keep: engine.system_tokens(&self.messages())? },
+        };
+        Ok(GenerateOptions {
             sampling: Sampling {
                 temperature: part(request.temperature, usual.temperature),
                 top_k: count(request.top_k, usual.top_k),
@@ -93,33 +104,34 @@ impl Asked {
                 min_p: part(request.min_p, usual.min_p),
                 // Without a seed, asking twice may give two answers.
                 seed: request.seed.map_or_else(|| (js_sys::Math::random() * 2_f64.powi(52)) as u64, i64::cast_unsigned),
+                frequency_penalty: part(request.frequency_penalty, usual.frequency_penalty),
+                presence_penalty: part(request.presence_penalty, usual.presence_penalty),
                 ..usual
             },
             max_tokens: request.token_limit().unwrap_or_else(|| GenerateOptions::default().max_tokens),
             stop: request.stop_strings(),
             top_logprobs: count(request.top_logprobs, 0),
+            // Not OpenAI's, but called so by every local server that has it; measurements need it.
+            ignore_end: request.extra.get("ignore_eos") == Some(&true.into()),
+            when_full,
             ..GenerateOptions::default()
-        }
+        })
     }
 }
 
 /// Scores a request: the rules, and unless these settle it, the first tokens.
-pub(crate) async fn decide(
-    engine: &mut Engine,
-    session: &mut Session,
-    asked: &Asked,
-    go_on: &Function,
-) -> Result<Decision, WebError> {
+pub(crate) async fn decide(engine: &mut Engine, asked: &Asked, go_on: &Function) -> Result<Decision, WebError> {
+    let Engine { loaded: engine, session, device, when_full } = engine;
     let prompt = engine.chat_tokens(&asked.messages())?;
     let mut signals = rules(&asked.facts(prompt.len(), engine.info().context));
     let first = asked.decide(&signals);
     if first.side == Side::Far || first.blocked || !asked.may_cross() {
         return Ok(first);
     }
-    let options = GenerateOptions { max_tokens: WATCHED_TOKENS, ..asked.options() };
+    let options = GenerateOptions { max_tokens: WATCHED_TOKENS, ..asked.options(engine, *when_full)? };
     let mut generation = engine.generate(session, &prompt, options)?;
     let mut margins = Vec::new();
-    while let Some(event) = generation.next().await? {
+    while let Some(event) = next(&mut generation, device).await? {
         if let Event::Token(token) = event {
             margins.push(token.margin);
         }
@@ -132,12 +144,8 @@ pub(crate) async fn decide(
 }
 
 /// Answers a request near, unless the decision is far.
-pub(crate) async fn answer(
-    engine: &mut Engine,
-    session: &mut Session,
-    asked: &Asked,
-    emit: &Function,
-) -> Result<Outcome, WebError> {
+pub(crate) async fn answer(engine: &mut Engine, asked: &Asked, emit: &Function) -> Result<Outcome, WebError> {
+    let Engine { loaded: engine, session, device, when_full } = engine;
     let prompt = engine.chat_tokens(&asked.messages())?;
     let mut signals = rules(&asked.facts(prompt.len(), engine.info().context));
     let decision = asked.decide(&signals);
@@ -154,8 +162,8 @@ pub(crate) async fn answer(
         stream.open(note(&decision)).await?;
     }
     let mut finish = None;
-    let mut generation = engine.generate(session, &prompt, asked.options())?;
-    while let Some(event) = generation.next().await? {
+    let mut generation = engine.generate(session, &prompt, asked.options(engine, *when_full)?)?;
+    while let Some(event) = next(&mut generation, device).await? {
         match event {
             Event::Prefill { .. } | Event::Slid { .. } => stream.turn().await?,
             Event::Token(token) => {
@@ -179,6 +187,25 @@ pub(crate) async fn answer(
         stream.finish(finish).await?;
     }
     Ok(Outcome::Near)
+}
+
+/// The next event, from a device that takes the place of the one that was lost, if need be.
+async fn next(generation: &mut Generation<'_>, device: &mut Device) -> Result<Option<Event>, WebError> {
+    loop {
+        let error = match generation.next().await {
+            Ok(event) => return Ok(event),
+            Err(error) => error,
+        };
+        let recover = async |source: &Source, backend: &dyn Backend, host: &Host| {
+            let mut report = |done, total| {
+                host.tell_progress(done, total);
+                ControlFlow::Continue(())
+            };
+            generation.recover(source, backend, &mut report).await
+        };
+        device.revive(error, recover).await?;
+        device.tell_restored(generation.info());
+    }
 }
 
 fn note(decision: &Decision) -> NearsideNote {

@@ -3,34 +3,63 @@
 use std::ops::ControlFlow;
 
 use js_sys::Function;
-use nearside_engine::backend::BackendKind;
-use nearside_engine::{EngineOptions, Session};
+use nearside_engine::backend::{BackendKind, CacheFormat};
+use nearside_engine::{EngineOptions, ModelInfo, Session};
 use serde::{Deserialize, Serialize};
 use wasm_bindgen::JsValue;
 use wasm_bindgen::prelude::wasm_bindgen;
 
 use crate::answer::{self, Asked, Outcome};
-use crate::choice::{Choice, choose};
+use crate::device::{Choice, Device, loss};
+use crate::embedding;
 use crate::error::WebError;
+use crate::host::Host;
 use crate::javascript::{from_js, to_js};
 use crate::source::Source;
 
 /// A loaded model with its one conversation: a request that begins like the one before reuses its cache.
 #[wasm_bindgen]
 pub struct Engine {
-    loaded: nearside_engine::Engine,
-    session: Session,
-    choice: String,
+    pub(crate) loaded: nearside_engine::Engine,
+    pub(crate) session: Session,
+    pub(crate) device: Device,
+    pub(crate) when_full: WhenFull,
 }
 
 #[derive(Deserialize)]
 struct LoadOptions {
     backend: Choice,
     context: Option<usize>,
+    #[serde(default)]
+    cache: Cache,
+    #[serde(default)]
+    when_full: WhenFull,
 }
 
+/// How keys and values are kept.
+#[derive(Clone, Copy, Default, Deserialize)]
+enum Cache {
+    #[default]
+    #[serde(rename = "f16")]
+    F16,
+    #[serde(rename = "q8_0")]
+    Q8,
+}
+
+/// What happens when a conversation outgrows the context.
+#[derive(Clone, Copy, Default, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum WhenFull {
+    /// It is refused, or its answer ends there.
+    #[default]
+    Stop,
+    /// Its oldest turns are forgotten, the system prompt never.
+    Slide,
+}
+
+/// What the model is and what runs it.
 #[derive(Serialize)]
-struct Info<'a> {
+pub(crate) struct Info<'a> {
     name: &'a str,
     architecture: &'a str,
     parameters: u64,
@@ -49,17 +78,9 @@ struct Running<'a> {
     features: &'a [String],
 }
 
-#[wasm_bindgen]
-impl Engine {
-    /// Loads a model; `progress` is told how many weight bytes are in place, out of how many.
-    pub async fn load(source: Source, options: JsValue, progress: Function) -> Result<Engine, JsValue> {
-        Ok(load(&source, from_js("options", options)?, &progress).await?)
-    }
-
-    /// What the model is and what runs it.
-    pub fn info(&self) -> Result<JsValue, JsValue> {
-        let info = self.loaded.info();
-        Ok(to_js(&Info {
+impl<'a> Info<'a> {
+    pub(crate) fn of(info: &'a ModelInfo, device: &'a Device) -> Self {
+        Self {
             name: &info.name,
             architecture: &info.architecture,
             parameters: info.parameters,
@@ -75,14 +96,27 @@ impl Engine {
                 device: &info.backend.device,
                 features: &info.backend.features,
             },
-            choice: &self.choice,
-        })?)
+            choice: device.why(),
+        }
+    }
+}
+
+#[wasm_bindgen]
+impl Engine {
+    /// Loads a model; `host` is told of the progress and asked for what only the worker can do.
+    pub async fn load(source: Source, options: JsValue, host: Host) -> Result<Engine, JsValue> {
+        Ok(load(&source, from_js("options", options)?, host).await?)
+    }
+
+    /// What the model is and what runs it.
+    pub fn info(&self) -> Result<JsValue, JsValue> {
+        Ok(to_js(&Info::of(self.loaded.info(), &self.device))?)
     }
 
     /// Scores a request without answering it. What it computed is reused by the answer.
     pub async fn decide(&mut self, request: JsValue, route: JsValue, go_on: Function) -> Result<JsValue, JsValue> {
         let asked = Asked::read(&request, route, String::new())?;
-        let decision = answer::decide(&mut self.loaded, &mut self.session, &asked, &go_on).await?;
+        let decision = answer::decide(self, &asked, &go_on).await?;
         Ok(to_js(&decision)?)
     }
 
@@ -96,20 +130,39 @@ impl Engine {
         emit: Function,
     ) -> Result<JsValue, JsValue> {
         let asked = Asked::read(&request, route, model)?;
-        let outcome: Outcome = answer::answer(&mut self.loaded, &mut self.session, &asked, &emit).await?;
+        let outcome: Outcome = answer::answer(self, &asked, &emit).await?;
         Ok(to_js(&outcome)?)
+    }
+
+    /// Makes vectors of texts. `go_on` is called after each; its promise resolving to `false` stops the work.
+    pub async fn embed(&mut self, request: JsValue, model: String, go_on: Function) -> Result<JsValue, JsValue> {
+        Ok(to_js(&embedding::embed(self, &request, &model, &go_on).await?)?)
     }
 }
 
-async fn load(source: &Source, options: LoadOptions, progress: &Function) -> Result<Engine, WebError> {
-    let (backend, choice) = choose(options.backend).await?;
-    let mut report = |done: u64, total: u64| {
-        // Nobody to tell is no reason to stop loading.
-        let _ = progress.call2(&JsValue::UNDEFINED, &(done as f64).into(), &(total as f64).into());
-        ControlFlow::Continue(())
+async fn load(source: &Source, options: LoadOptions, host: Host) -> Result<Engine, WebError> {
+    let mut device = Device::new(options.backend, host);
+    let cache = match options.cache {
+        Cache::F16 => CacheFormat::F16,
+        Cache::Q8 => CacheFormat::Q8_0,
     };
-    let engine_options = EngineOptions { context: options.context, ..EngineOptions::default() };
-    let mut loaded = nearside_engine::Engine::load(source, backend.as_ref(), engine_options, &mut report).await?;
+    let engine_options = EngineOptions { context: options.context, cache, ..EngineOptions::default() };
+    let mut backend = device.first().await?;
+    let mut loaded = loop {
+        let mut report = |done, total| {
+            device.host().tell_progress(done, total);
+            ControlFlow::Continue(())
+        };
+        let result = nearside_engine::Engine::load(source, backend.as_ref(), engine_options, &mut report).await;
+        match result {
+            Ok(loaded) => break loaded,
+            Err(error) if backend.describe().kind == BackendKind::Gpu => match loss(&error) {
+                Some(lost) => backend = device.next(lost).await?,
+                None => return Err(error.into()),
+            },
+            Err(error) => return Err(error.into()),
+        }
+    };
     let session = loaded.create_session()?;
-    Ok(Engine { loaded, session, choice })
+    Ok(Engine { loaded, session, device, when_full: options.when_full })
 }

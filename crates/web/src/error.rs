@@ -7,6 +7,8 @@ use nearside_wire::WireError;
 use nearside_wire::sse::SseError;
 use wasm_bindgen::JsValue;
 
+use crate::javascript::describe;
+
 /// Everything that can go wrong in this crate.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum WebError {
@@ -32,6 +34,9 @@ pub(crate) enum WebError {
     Argument { what: &'static str, problem: String },
     #[error("the callback failed: {problem}")]
     Callback { problem: String },
+    /// What the worker's own code threw; it goes through as it is.
+    #[error("{}", describe(thrown))]
+    Thrown { thrown: JsValue },
     #[error("the engine failed: {problem}; load the model again")]
     Internal { problem: String },
 }
@@ -46,7 +51,7 @@ impl WebError {
             Self::Request(_) | Self::Argument { .. } | Self::Blocked { .. } => "invalid_request",
             Self::Stream(_) | Self::Far { .. } | Self::CutOff => "far_unavailable",
             Self::Aborted => "aborted",
-            Self::Callback { .. } | Self::Internal { .. } => "engine_failed",
+            Self::Callback { .. } | Self::Thrown { .. } | Self::Internal { .. } => "engine_failed",
         }
     }
 }
@@ -70,12 +75,18 @@ fn backend_code(error: &BackendError) -> &'static str {
         BackendError::DeviceLost { .. } => "device_lost",
         BackendError::Cancelled => "aborted",
         BackendError::InvalidStep { .. } => "engine_failed",
-        BackendError::Source(_) | BackendError::Tensor { .. } | BackendError::Unsupported { .. } => "model_invalid",
+        BackendError::Graph(_)
+        | BackendError::Source(_)
+        | BackendError::Tensor { .. }
+        | BackendError::Unsupported { .. } => "model_invalid",
     }
 }
 
 impl From<WebError> for JsValue {
     fn from(error: WebError) -> Self {
+        if let WebError::Thrown { thrown } = error {
+            return thrown;
+        }
         let thrown = js_sys::Error::new(&error.to_string());
         // Setting a property on a fresh error object cannot fail; if it did, the message would still be there.
         let _ = js_sys::Reflect::set(&thrown, &"code".into(), &error.code().into());

@@ -2,7 +2,8 @@
 //! calls, and nothing that a page would call by itself.
 //!
 //! ```js
-//! const engine = await Engine.load(Source.fromHandle(handle), { backend: 'auto', context: null }, onProgress);
+//! const options = { backend: 'auto', context: null };
+//! const engine = await Engine.load(Source.fromHandle(handle), options, host);
 //! const outcome = await engine.chat(request, { policy, situation }, 'my-model', async (chunk) => {
 //!   if (chunk) show(chunk);
 //!   return !aborted;
@@ -16,14 +17,19 @@
 //! Everything long gives the event loop a turn between tokens and batches, by waiting for the promise that its
 //! callback returns, so that a cancellation can arrive. Errors are JavaScript `Error`s with a `code`.
 //!
+//! `host` is what the engine asks of the worker: to start threads when the CPU is taken, to open the model's file again
+//! when a GPU was lost, and to pass on what becomes of all that.
+//!
 //! The model file is read through a `Source` piece by piece: wasm memory never holds the file.
 
 mod answer;
-mod choice;
 mod crossing;
+mod device;
+mod embedding;
 mod engine;
 mod error;
 mod hash;
+mod host;
 mod inspect;
 mod javascript;
 mod routing;
@@ -43,6 +49,25 @@ pub fn start() {
 #[wasm_bindgen(js_name = memoryBytes)]
 pub fn memory_bytes() -> f64 {
     javascript::memory_bytes()
+}
+
+/// The compiled module, for workers that are to run it too.
+#[wasm_bindgen(js_name = sharedModule)]
+pub fn shared_module() -> JsValue {
+    wasm_bindgen::module()
+}
+
+/// The module's memory, for workers that are to share it.
+#[wasm_bindgen(js_name = sharedMemory)]
+pub fn shared_memory() -> JsValue {
+    wasm_bindgen::memory()
+}
+
+/// Makes the calling worker one of the threads that share the engine's work, number `index` from 0 on. Never returns.
+/// The worker must run this very module in the memory of the worker that runs the engine.
+#[wasm_bindgen(js_name = enterPool)]
+pub fn enter_pool(index: usize) {
+    nearside_cpu::pool::serve(index);
 }
 
 /// What a model file says about itself, without loading it.

@@ -23,10 +23,10 @@ enum File {
 
 #[wasm_bindgen]
 impl Source {
-    /// A file in the page's private files. Closing the handle is the caller's part.
+    /// A file in the page's private files. The handle is closed with this.
     #[wasm_bindgen(js_name = fromHandle)]
     pub fn from_handle(handle: FileSystemSyncAccessHandle) -> Result<Source, JsValue> {
-        let length = handle.get_size()? as u64;
+        let length = handle.get_size().inspect_err(|_| handle.close())? as u64;
         Ok(Self { file: File::Handle(handle), length })
     }
 
@@ -35,6 +35,14 @@ impl Source {
     pub fn from_blob(blob: Blob) -> Result<Source, JsValue> {
         let length = blob.size() as u64;
         Ok(Self { file: File::Blob(blob, FileReaderSync::new()?), length })
+    }
+}
+
+impl Drop for Source {
+    fn drop(&mut self) {
+        if let File::Handle(handle) = &self.file {
+            handle.close();
+        }
     }
 }
 

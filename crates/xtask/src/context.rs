@@ -73,6 +73,12 @@ impl Context {
         self.target().join("wasm")
     }
 
+    /// Cargo's target folder for the engine with threads. Unstable options are allowed there, to build the standard
+    /// library, and the build scripts of some crates look at that: in one folder the two would forever undo each other.
+    pub(crate) fn wasm_threads_target(&self) -> PathBuf {
+        self.target().join("wasm-threads")
+    }
+
     /// Cargo's target folder for the Worker, whose standard library is built with unwinding.
     pub(crate) fn worker_target(&self) -> PathBuf {
         self.target().join("worker")

@@ -1,35 +1,56 @@
 //! What a chore prints: steps with their time, and other programs' lines with a prefix.
 
 use std::io::{IsTerminal, Write};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use crate::error::Result;
 
 const COLOURS: [&str; 6] = ["36", "33", "35", "32", "34", "31"];
 
+/// Whether steps and lines go to the error output, so that the ordinary one carries a result alone.
+static ASIDE: AtomicBool = AtomicBool::new(false);
+
+/// From now on only [`result`] writes to the ordinary output.
+pub(crate) fn keep_for_result() {
+    ASIDE.store(true, Ordering::Relaxed);
+}
+
 fn coloured() -> bool {
-    std::io::stdout().is_terminal() && std::env::var_os("NO_COLOR").is_none()
+    let terminal =
+        if ASIDE.load(Ordering::Relaxed) { std::io::stderr().is_terminal() } else { std::io::stdout().is_terminal() };
+    terminal && std::env::var_os("NO_COLOR").is_none()
+}
+
+/// A closed pipe is nobody listening, which is no reason to stop the work.
+fn write(text: &str) {
+    if ASIDE.load(Ordering::Relaxed) {
+        let _ = writeln!(std::io::stderr().lock(), "{text}");
+    } else {
+        result(text);
+    }
+}
+
+/// Prints what a program asked for.
+pub(crate) fn result(text: &str) {
+    let mut out = std::io::stdout().lock();
+    let _ = writeln!(out, "{text}");
+    let _ = out.flush();
 }
 
 /// Prints one line of a program, with the program's name before it.
-///
-/// A closed pipe is nobody listening, which is no reason to stop the work.
 pub(crate) fn line(prefix: &str, text: &str) {
-    let mut out = std::io::stdout().lock();
-    let _ = if coloured() {
+    if coloured() {
         let colour = COLOURS[prefix.bytes().map(usize::from).sum::<usize>() % COLOURS.len()];
-        writeln!(out, "\u{1b}[{colour}m{prefix:>10}\u{1b}[0m │ {text}")
+        write(&format!("\u{1b}[{colour}m{prefix:>10}\u{1b}[0m │ {text}"));
     } else {
-        writeln!(out, "{prefix:>10} | {text}")
-    };
-    let _ = out.flush();
+        write(&format!("{prefix:>10} | {text}"));
+    }
 }
 
 /// Prints one line of our own.
 pub(crate) fn say(text: &str) {
-    let mut out = std::io::stdout().lock();
-    let _ = writeln!(out, "{text}");
-    let _ = out.flush();
+    write(text);
 }
 
 /// A time as people read it.

@@ -32,6 +32,8 @@ export async function launch({ webgpu = true, viewport = { width: 1280, height: 
   context.on('request', (request) => requests.push({ method: request.method(), url: request.url() }));
   return {
     context,
+    /** The profile's folder, which every process of this browser names. */
+    profile,
     /** Every request so far, of pages, workers and service workers. */
     requests,
     /** The hosts asked so far. */

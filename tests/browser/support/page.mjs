@@ -1,8 +1,8 @@
 // Runs code of the package inside a page. What throws there comes back as { error: { name, code, message } }.
 
-/** Opens the empty page of a package server with the package at `window.nearside`. */
-export async function openPackage(browser, server) {
-  const page = await browser.page();
+/** Opens the empty page of a package server with the package at `window.nearside`, in a new page or the one given. */
+export async function openPackage(browser, server, given = null) {
+  const page = given ?? (await browser.page());
   await page.goto(`${server.url}/blank.html`);
   await page.evaluate(async () => {
     window.nearside = await import('/package/index.js');

@@ -1,4 +1,4 @@
-import { models } from 'nearside';
+import { environment, models } from 'nearside';
 import { App } from './app';
 import { readConfig } from './config';
 import { byId } from './dom';
@@ -28,7 +28,8 @@ function route(refresh: Record<string, () => void>): void {
 
 async function start(): Promise<void> {
   if ('serviceWorker' in navigator && import.meta.env.PROD) {
-    navigator.serviceWorker.register('./service-worker.js').catch(showError);
+    // It keeps the one build of the engine that this browser uses.
+    navigator.serviceWorker.register(`./service-worker.js?build=${environment().build}`).catch(showError);
   }
   showEnvironment();
   bindPolicy();

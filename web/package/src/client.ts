@@ -1,6 +1,7 @@
+import { chooseBuild } from './builds.js';
 import { abortedError, NearsideError } from './errors.js';
 import type { FromWorker, Method, Methods, ToWorker } from './protocol.js';
-import type { ConsentHandler } from './types.js';
+import type { ConsentHandler, DeviceEvent } from './types.js';
 
 interface Call {
   onEvent: (event: never) => void;
@@ -20,6 +21,8 @@ export interface CallOptions<M extends Method> {
 export class WorkerClient {
   readonly #worker: Worker;
   readonly #calls = new Map<number, Call>();
+  /** Told what becomes of the device. */
+  onDevice: (event: DeviceEvent) => void = () => {};
   #nextId = 1;
   #ended: NearsideError | null = null;
 
@@ -31,6 +34,7 @@ export class WorkerClient {
       const detail = event.message || 'its script could not be loaded';
       this.end(new NearsideError('engine_failed', `the engine's worker failed: ${detail}; load the model again`));
     };
+    this.#post({ kind: 'start', build: chooseBuild() });
   }
 
   /** Asks for something; aborting the signal cancels it there and rejects here. */
@@ -86,6 +90,10 @@ export class WorkerClient {
   }
 
   async #receive(message: FromWorker): Promise<void> {
+    if (message.kind === 'device') {
+      this.onDevice(message.event);
+      return;
+    }
     const call = this.#calls.get(message.id);
     if (!call) {
       return;

@@ -1,14 +1,7 @@
 import type { WorkerClient } from './client.js';
+import { collect } from './collect.js';
 import { Queue } from './queue.js';
-import type {
-  ChatChunk,
-  ChatCompletion,
-  ChatRequest,
-  ConsentHandler,
-  FarConfig,
-  Policy,
-  TokenLogprob,
-} from './types.js';
+import type { ChatChunk, ChatCompletion, ChatRequest, ConsentHandler, FarConfig, Policy } from './types.js';
 
 /** What an answer needs to know about the app it is in. */
 export interface CompletionContext {
@@ -69,40 +62,4 @@ export class Completions {
       .finally(() => signal?.removeEventListener('abort', abort));
     return { abort, [Symbol.asyncIterator]: () => queue };
   }
-}
-
-async function collect(stream: ChatStream): Promise<ChatCompletion> {
-  let last: ChatChunk | null = null;
-  let content = '';
-  let role = 'assistant';
-  let finish = 'stop';
-  let usage: ChatCompletion['usage'] = null;
-  const logprobs: TokenLogprob[] = [];
-  for await (const chunk of stream) {
-    last = chunk;
-    usage = chunk.usage ?? usage;
-    const choice = chunk.choices[0];
-    if (choice) {
-      content += choice.delta.content ?? '';
-      role = choice.delta.role ?? role;
-      finish = choice.finish_reason ?? finish;
-      logprobs.push(...(choice.logprobs?.content ?? []));
-    }
-  }
-  return {
-    id: last?.id ?? '',
-    object: 'chat.completion',
-    created: last?.created ?? 0,
-    model: last?.model ?? '',
-    choices: [
-      {
-        index: 0,
-        message: { role, content },
-        finish_reason: finish,
-        logprobs: logprobs.length > 0 ? { content: logprobs } : null,
-      },
-    ],
-    usage,
-    nearside: last?.nearside ?? { side: 'near', reasons: [] },
-  };
 }

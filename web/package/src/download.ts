@@ -1,8 +1,9 @@
+import type { Sha256 } from './engine.js';
 import { abortedError, NearsideError } from './errors.js';
 import { findFile, modelDirectory, openSync, type SyncAccessHandle } from './opfs.js';
+import { wasm } from './runtime.js';
 import { fileNames, hashOf, removeModel } from './store.js';
 import type { ModelSpec, Progress } from './types.js';
-import { Sha256 } from './wasm/simd/nearside.js';
 
 const READ_BYTES = 4 << 20;
 const FLUSH_BYTES = 32 << 20;
@@ -35,7 +36,7 @@ export async function download(
   let found: string;
   try {
     await writeNote(directory, names.note, { ...spec, sha256 });
-    const partial = { handle, hash: new Sha256(), size: handle.getSize() };
+    const partial = { handle, hash: new wasm.Sha256(), size: handle.getSize() };
     await rehash(partial, spec, onProgress, signal);
     await checkSpace(spec, partial.size);
     if (partial.size !== spec.bytes) {

@@ -1,7 +1,7 @@
+import type { Crossing } from './engine.js';
 import { abortedError, describeError, NearsideError } from './errors.js';
 import { writeReceipt } from './receipts.js';
 import type { ChatChunk, ConsentRequest, FarConfig, NearsideNote, Receipt } from './types.js';
-import type { Crossing } from './wasm/simd/nearside.js';
 
 /** The address a request crosses to. */
 export function destinationOf(far: FarConfig): string {

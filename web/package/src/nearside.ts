@@ -6,14 +6,19 @@ import { models } from './models.js';
 import { receipts } from './receipts.js';
 import type {
   BackendChoice,
+  CacheFormat,
   ChatRequest,
   ConsentHandler,
   Decision,
+  DeviceEvent,
+  EmbeddingList,
+  EmbeddingRequest,
   FarConfig,
   ModelInfo,
   ModelSpec,
   Policy,
   Progress,
+  WhenFull,
 } from './types.js';
 
 /** How a model is loaded. */
@@ -24,14 +29,27 @@ export interface LoadOptions {
   backend?: BackendChoice;
   /** Positions of the conversation; what the model and the device allow when absent. */
   context?: number;
+  /** Threads that work on the CPU; half the processors, at least 2 and at most 8, when absent. */
+  threads?: number;
+  /** How keys and values are kept; `f16` when absent. */
+  cache?: CacheFormat;
+  /** What happens when a conversation outgrows the context; `stop` when absent. */
+  whenFull?: WhenFull;
   /** The far side; without it nothing ever leaves the device. */
   far?: FarConfig | null;
   policy?: Partial<Policy>;
   /** Asked before every crossing under the policy `ask`. Without it the answer is no. */
   onConsent?: ConsentHandler;
   onProgress?: (progress: Progress) => void;
+  /** Told when the GPU is lost, and when the model is loaded again: there, or on the CPU if it stays away. */
+  onDevice?: (event: DeviceEvent) => void;
   /** Aborting it stops the download or the loading. */
   signal?: AbortSignal;
+}
+
+/** Makes vectors of texts. */
+export interface Embeddings {
+  create(request: EmbeddingRequest, options?: { signal?: AbortSignal }): Promise<EmbeddingList>;
 }
 
 /** The policy where the app says nothing. */
@@ -41,8 +59,8 @@ export const DEFAULT_POLICY: Readonly<Policy> = { mode: 'ask', threshold: null, 
 export class Nearside {
   /** `chat.completions.create`, in OpenAI's shape. */
   readonly chat: { readonly completions: Completions };
-  /** The loaded model. */
-  readonly model: ModelInfo;
+  /** `embeddings.create`, in OpenAI's shape: vectors of the loaded model, on this device alone. */
+  readonly embeddings: Embeddings;
   /** The ledger of crossings. */
   readonly receipts = receipts;
   /** The models on this device. */
@@ -53,14 +71,22 @@ export class Nearside {
   far: FarConfig | null;
   /** Asked before every crossing under the policy `ask`. */
   onConsent: ConsentHandler | undefined;
+  /** Told what becomes of the GPU. */
+  onDevice: ((event: DeviceEvent) => void) | undefined;
   readonly #client: WorkerClient;
+  #model: ModelInfo;
 
   private constructor(client: WorkerClient, model: ModelInfo, options: LoadOptions) {
     this.#client = client;
-    this.model = model;
+    this.#model = model;
+    client.onDevice = (event) => this.#deviceChanged(event);
     this.policy = { ...DEFAULT_POLICY, ...options.policy };
     this.far = options.far ?? null;
     this.onConsent = options.onConsent;
+    this.onDevice = options.onDevice;
+    this.embeddings = {
+      create: (request, { signal } = {}) => client.call('embed', { request }, { signal }),
+    };
     this.chat = {
       completions: new Completions({
         client,
@@ -73,9 +99,13 @@ export class Nearside {
 
   /** Downloads the model unless it is here, and loads it in a worker of its own. */
   static async load(options: LoadOptions): Promise<Nearside> {
-    const { model, backend = 'auto', context = null, onProgress, signal } = options;
+    const { model, backend = 'auto', context = null, threads = null, onProgress, signal } = options;
+    const { cache = 'f16', whenFull = 'stop' } = options;
     if (signal?.aborted) {
       throw abortedError();
+    }
+    if (threads !== null && !(Number.isInteger(threads) && threads >= 1 && threads <= 64)) {
+      throw new NearsideError('invalid_request', `\`threads\` must be a whole number from 1 to 64, not ${threads}`);
     }
     if (backend === 'gpu' && !environment().webgpu) {
       throw new NearsideError(
@@ -84,12 +114,13 @@ export class Nearside {
       );
     }
     const client = new WorkerClient();
+    client.onDevice = (event) => options.onDevice?.(event);
     const cancel = () => client.end(abortedError());
     signal?.addEventListener('abort', cancel, { once: true });
     try {
       const info = await client.call(
         'load',
-        { model, backend, context },
+        { model, backend, context, threads, cache, whenFull },
         { onEvent: (progress) => onProgress?.(progress) },
       );
       return new Nearside(client, info, options);
@@ -99,6 +130,11 @@ export class Nearside {
     } finally {
       signal?.removeEventListener('abort', cancel);
     }
+  }
+
+  /** The loaded model, and what runs it now. */
+  get model(): ModelInfo {
+    return this.#model;
   }
 
   /** What this page can do. */
@@ -111,6 +147,13 @@ export class Nearside {
     const { nearside, ...body } = request;
     const policy = { ...this.policy, ...nearside };
     return this.#client.call('decide', { request: body, policy, far: this.far }, { signal: options.signal });
+  }
+
+  #deviceChanged(event: DeviceEvent): void {
+    if (event.state === 'restored') {
+      this.#model = event.model;
+    }
+    this.onDevice?.(event);
   }
 
   /** Ends the worker and gives its memory back; answers under way end with the error `aborted`. */

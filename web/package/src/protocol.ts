@@ -1,16 +1,22 @@
+import type { BuildName } from './builds.js';
 import type { ErrorMessage } from './errors.js';
 import type {
   BackendChoice,
+  CacheFormat,
   ChatChunk,
   ChatRequest,
   ConsentRequest,
   Decision,
+  DeviceEvent,
+  EmbeddingList,
+  EmbeddingRequest,
   FarConfig,
   ModelInfo,
   ModelInspection,
   ModelSpec,
   Policy,
   Progress,
+  WhenFull,
 } from './types.js';
 
 /** What the page can ask of the worker, each with its parameters, its events and its result. */
@@ -18,7 +24,14 @@ export interface Methods {
   download: { params: { model: ModelSpec }; event: Progress; result: null };
   inspect: { params: { model: ModelSpec | Blob }; event: never; result: ModelInspection };
   load: {
-    params: { model: ModelSpec | Blob; backend: BackendChoice; context: number | null };
+    params: {
+      model: ModelSpec | Blob;
+      backend: BackendChoice;
+      context: number | null;
+      threads: number | null;
+      cache: CacheFormat;
+      whenFull: WhenFull;
+    };
     event: Progress;
     result: ModelInfo;
   };
@@ -27,6 +40,7 @@ export interface Methods {
     event: ChatChunk;
     result: null;
   };
+  embed: { params: { request: EmbeddingRequest }; event: never; result: EmbeddingList };
   decide: { params: { request: ChatRequest; policy: Policy; far: FarConfig | null }; event: never; result: Decision };
 }
 
@@ -35,6 +49,7 @@ export type Method = keyof Methods;
 
 /** From the page to the worker. */
 export type ToWorker =
+  | { kind: 'start'; build: BuildName }
   | { [M in Method]: { kind: 'call'; id: number; method: M; params: Methods[M]['params'] } }[Method]
   | { kind: 'cancel'; id: number }
   | { kind: 'consent'; id: number; granted: boolean };
@@ -43,5 +58,6 @@ export type ToWorker =
 export type FromWorker =
   | { kind: 'event'; id: number; event: Methods[Method]['event'] }
   | { kind: 'consent'; id: number; request: ConsentRequest }
+  | { kind: 'device'; event: DeviceEvent }
   | { kind: 'result'; id: number; result: Methods[Method]['result'] }
   | { kind: 'error'; id: number; error: ErrorMessage };

@@ -1,8 +1,49 @@
+import type { BuildName } from './builds.js';
+
 /** A message of a conversation. */
 export interface ChatMessage {
-  role: 'system' | 'user' | 'assistant' | (string & {});
-  content: string;
+  role: 'system' | 'user' | 'assistant' | 'tool' | (string & {});
+  /** What is said; `null` where an assistant only calls tools. */
+  content: string | null;
+  /** What an assistant thought before it spoke, where the model writes that down. */
+  reasoning_content?: string;
+  /** The tools that an assistant calls. */
+  tool_calls?: ToolCall[];
+  /** Which call a tool's message answers. */
+  tool_call_id?: string;
+  name?: string;
 }
+
+/** A tool that is called. */
+export interface ToolCall {
+  id: string;
+  type: 'function';
+  function: {
+    name: string;
+    /** JSON, as the model wrote it. */
+    arguments: string;
+  };
+}
+
+/** A tool that may be called. */
+export interface Tool {
+  type: 'function';
+  function: {
+    name: string;
+    description?: string;
+    /** The JSON Schema of its arguments. */
+    parameters?: Record<string, unknown>;
+  };
+}
+
+/** Whether tools are called: none, as the model likes, at least one, or this one. */
+export type ToolChoice = 'none' | 'auto' | 'required' | { type: 'function'; function: { name: string } };
+
+/** What the answer must look like. */
+export type ResponseFormat =
+  | { type: 'text' }
+  | { type: 'json_object' }
+  | { type: 'json_schema'; json_schema: { name: string; schema: Record<string, unknown>; strict?: boolean } };
 
 /** Which side answered. */
 export type Side = 'near' | 'far';
@@ -41,8 +82,26 @@ export interface ChatRequest {
   min_p?: number;
   seed?: number;
   stop?: string | string[];
+  /** Taken from a token's logit once for each time that it stands in the answer. */
+  frequency_penalty?: number;
+  /** Taken from the logit of every token that stands in the answer. */
+  presence_penalty?: number;
+  /** Divides the logits of tokens that were there lately; 1 changes nothing. */
+  repetition_penalty?: number;
+  /** Added to the logits of tokens, by their numbers; -100 forbids one. */
+  logit_bias?: Record<string, number>;
+  /** How many answers. */
+  n?: number;
+  /** JSON, or JSON of a schema. The answer cannot be anything else. */
+  response_format?: ResponseFormat;
+  /** What the model may call. */
+  tools?: Tool[];
+  tool_choice?: ToolChoice;
+  parallel_tool_calls?: boolean;
   logprobs?: boolean;
   top_logprobs?: number;
+  /** Goes on where the model would end, up to `max_tokens`: for measurements. */
+  ignore_eos?: boolean;
   /** Overrides the policy for this request alone. */
   nearside?: RequestExtras;
 }
@@ -91,6 +150,15 @@ export interface TokenLogprob {
   top_logprobs?: { token: string; logprob: number; bytes?: number[] | null }[];
 }
 
+/** What a piece adds to a message. */
+export interface ChatDelta {
+  role?: string;
+  content?: string | null;
+  reasoning_content?: string;
+  /** A call's first piece has its id and name; the others of the same index add to its arguments. */
+  tool_calls?: { index: number; id?: string; type?: 'function'; function?: { name?: string; arguments?: string } }[];
+}
+
 /** A piece of a streamed answer. */
 export interface ChatChunk {
   id: string;
@@ -99,7 +167,7 @@ export interface ChatChunk {
   model: string;
   choices: {
     index: number;
-    delta: { role?: string; content?: string };
+    delta: ChatDelta;
     finish_reason: FinishReason | null;
     logprobs?: { content: TokenLogprob[] | null } | null;
   }[];
@@ -267,7 +335,48 @@ export interface ModelInfo {
   loadMs: number;
   /** Why this backend was chosen. */
   choice: string;
+  /** Which build of the engine runs. */
+  build: BuildName;
+  /** Threads that work on the CPU; one when the GPU works. */
+  threads: number;
+  /** What is not as it could be, for people. */
+  notes: string[];
 }
+
+/** Texts to make vectors of. */
+export interface EmbeddingRequest {
+  /** One text or several, or their tokens. */
+  input: string | string[] | number[] | number[][];
+  /** How tokens become one vector: the mean of all, or the last, which has seen all others. */
+  pooling?: 'mean' | 'last';
+  encoding_format?: 'float' | 'base64';
+  model?: string;
+}
+
+/** Vectors, each of length 1, in OpenAI's shape. */
+export interface EmbeddingList {
+  object: 'list';
+  /** Numbers, or base64 where that was asked for. */
+  data: { object: 'embedding'; index: number; embedding: number[] | string }[];
+  model: string;
+  usage: { prompt_tokens: number; total_tokens: number };
+}
+
+/** How the keys and values of a conversation are kept: `q8_0` takes about half the memory of `f16`. */
+export type CacheFormat = 'f16' | 'q8_0';
+
+/**
+ * What happens when a conversation outgrows the context: `stop` refuses it, or ends its answer there; `slide` forgets
+ * its oldest turns, never the system prompt.
+ */
+export type WhenFull = 'stop' | 'slide';
+
+/** What became of the device while the model was loaded. */
+export type DeviceEvent =
+  /** It is gone. The answer under way waits until the model is loaded again. */
+  | { state: 'lost'; reason: string }
+  /** The model is loaded again, on the GPU that came back or on the CPU; the answer goes on. */
+  | { state: 'restored'; model: ModelInfo };
 
 /** A tensor of a model file. */
 export interface TensorSummary {

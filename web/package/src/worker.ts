@@ -1,19 +1,22 @@
 // The dedicated worker: the wasm module lives here, and so does all that could block the page.
 import { download } from './download.js';
+import type { Crossing, Engine, Route, Source } from './engine.js';
 import { abortedError, describeError, type ErrorCode, NearsideError } from './errors.js';
 import { cross, destinationOf } from './far.js';
+import { EngineHost } from './host.js';
 import { findFile, modelDirectory, openSync } from './opfs.js';
 import type { FromWorker, Method, Methods, ToWorker } from './protocol.js';
 import { spent } from './receipts.js';
+import { type Started, start, usualThreads, wasm } from './runtime.js';
 import { fileNames, hashOf } from './store.js';
 import type { ConsentRequest, Decision, FarConfig, ModelSpec, Policy } from './types.js';
-import init, { Crossing, Engine, inspect, memoryBytes, type Route, Source } from './wasm/simd/nearside.js';
 
 /** What a running call can use. */
 interface Running<M extends Method> {
   emit: (event: Methods[M]['event']) => void;
   ask: (request: ConsentRequest) => Promise<boolean>;
   signal: AbortSignal;
+  started: Started;
 }
 
 type Handlers = { [M in Method]: (params: Methods[M]['params'], call: Running<M>) => Promise<Methods[M]['result']> };
@@ -22,9 +25,8 @@ const scope = self as unknown as {
   postMessage(message: FromWorker): void;
   onmessage: (event: MessageEvent<ToWorker>) => void;
 };
-const ready = init();
-// Whoever calls first learns of a module that will not start; nobody else needs to hear of it.
-ready.catch(() => {});
+/** Set by the page's first message, before any call. */
+let ready: Promise<Started> | null = null;
 
 let engine: Engine | null = null;
 let modelId = '';
@@ -38,28 +40,38 @@ const handlers: Handlers = {
   },
 
   async inspect({ model }) {
-    return withSource(model, (source) => {
-      const found = inspect(source);
+    const source = await openSource(model);
+    try {
+      return wasm.inspect(source);
+    } finally {
       source.free();
-      return Promise.resolve(found);
-    });
+    }
   },
 
-  async load({ model, backend, context }, { emit, signal }) {
+  async load({ model, backend, context, threads, cache, whenFull }, { emit, signal, started }) {
     if (!(model instanceof Blob)) {
       await download(model, emit, signal);
     }
-    return withSource(model, async (source) => {
-      const started = performance.now();
-      engine = await Engine.load(source, { backend, context }, (done, total) => emit({ phase: 'load', done, total }));
-      modelId = model instanceof Blob ? (model instanceof File ? model.name : 'local') : (model.id ?? model.sha256);
-      return { ...engine.info(), id: modelId, loadMs: performance.now() - started, memoryBytes: memoryBytes() };
+    modelId = model instanceof Blob ? (model instanceof File ? model.name : 'local') : (model.id ?? model.sha256);
+    const host = new EngineHost({
+      id: modelId,
+      started,
+      threads: threads ?? usualThreads(),
+      open: () => openSource(model),
+      onProgress: emit,
+      onDevice: (event) => scope.postMessage({ kind: 'device', event }),
     });
+    engine = await wasm.Engine.load(await host.openModel(), { backend, context, cache, when_full: whenFull }, host);
+    return host.describe(engine.info());
   },
 
   async decide({ request, policy, far }, { signal }) {
     const route = await routeOf(policy, far, 'not-asked');
     return inTurn(signal, (loaded) => loaded.decide(request, route, () => pause(signal)));
+  },
+
+  async embed({ request }, { signal }) {
+    return inTurn(signal, (loaded) => loaded.embed(request, modelId, () => pause(signal)));
   },
 
   async chat({ request, policy, far }, { emit, ask, signal }) {
@@ -79,7 +91,7 @@ const handlers: Handlers = {
       return null;
     }
     const { decision } = outcome;
-    const crossing = new Crossing(request, far.model, policy.redact);
+    const crossing = new wasm.Crossing(request, far.model, policy.redact);
     try {
       const preview = previewOf(crossing, destinationOf(far), decision);
       if (decision.needs_consent && !(await ask(preview))) {
@@ -128,22 +140,17 @@ function inTurn<T>(signal: AbortSignal, work: (engine: Engine) => Promise<T>): P
   return run;
 }
 
-/** Opens a model's file for `use`, which takes the source over. */
-async function withSource<T>(model: ModelSpec | Blob, use: (source: Source) => Promise<T>): Promise<T> {
+/** Opens a model's file. */
+async function openSource(model: ModelSpec | Blob): Promise<Source> {
   if (model instanceof Blob) {
-    return use(Source.fromBlob(model));
+    return wasm.Source.fromBlob(model);
   }
   const directory = await modelDirectory();
   const file = await findFile(directory, fileNames(hashOf(model)).whole);
   if (!file) {
     throw new NearsideError('invalid_request', `${model.name ?? model.url} is not on this device; download it first`);
   }
-  const handle = await openSync(file, 'read-only');
-  try {
-    return await use(Source.fromHandle(handle));
-  } finally {
-    handle.close();
-  }
+  return wasm.Source.fromHandle(await openSync(file, 'read-only'));
 }
 
 const channel = new MessageChannel();
@@ -162,6 +169,11 @@ const running = new Map<number, { controller: AbortController; answer: ((granted
 
 scope.onmessage = ({ data }) => {
   switch (data.kind) {
+    case 'start':
+      ready = start(data.build);
+      // Whoever calls first learns of a module that will not start; nobody else needs to hear of it.
+      ready.catch(() => {});
+      break;
     case 'call':
       void serve(data.id, data.method, data.params);
       break;
@@ -185,12 +197,16 @@ async function serve<M extends Method>(id: number, method: M, params: Methods[M]
       scope.postMessage({ kind: 'consent', id, request });
     });
   try {
-    await ready;
+    const started = await ready;
+    if (!started) {
+      throw new NearsideError('engine_failed', 'the engine was not started; load the model again');
+    }
     const handler = handlers[method] as Handlers[M];
     const result = await handler(params, {
       emit: (event) => scope.postMessage({ kind: 'event', id, event }),
       ask,
       signal,
+      started,
     });
     scope.postMessage({ kind: 'result', id, result });
   } catch (error) {

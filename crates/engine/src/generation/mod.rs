@@ -19,7 +19,7 @@ use self::window::Window;
 use crate::backend::{Backend, CacheId, Choice, LoadProgress, MAX_CANDIDATES, SampleRule, TokenId};
 use crate::sampling::draw;
 use crate::session::Entry;
-use crate::{ContextPolicy, Engine, EngineError, Event, FinishReason, GenerateOptions, Session};
+use crate::{ContextPolicy, Engine, EngineError, Event, FinishReason, GenerateOptions, ModelInfo, Session};
 
 /// An answer in the making. Dropping it cancels it; the session keeps what is certain.
 pub struct Generation<'a> {
@@ -119,6 +119,11 @@ impl<'a> Generation<'a> {
     /// The model's tokenizer, for what is reported beside the text.
     pub fn tokenizer(&self) -> &nearside_text::Tokenizer {
         self.core.engine.tokenizer()
+    }
+
+    /// What is loaded, and on what: after a recovery that may be another backend.
+    pub fn info(&self) -> &ModelInfo {
+        self.core.engine.info()
     }
 
     /// The next event; `None` after [`Event::Finished`] or an error. After an error in the middle the

@@ -2,12 +2,17 @@
 
 mod demo;
 mod package;
+pub(crate) mod size;
 pub(crate) mod stamp;
 pub(crate) mod wasm;
 mod worker;
 
+use std::fs;
+use std::os::unix::fs::PermissionsExt;
+use std::path::Path;
+
 use crate::context::Context;
-use crate::error::Result;
+use crate::error::{Doing, Result};
 use crate::output;
 use crate::run::Run;
 
@@ -53,4 +58,13 @@ pub(crate) fn build(context: &Context, parts: &[Part]) -> Result<()> {
 
 fn cli(context: &Context) -> Result<()> {
     Run::cargo_native(context, "build").args(["--bin", "nearside"]).stream()
+}
+
+/// Writes a program for the shell.
+fn script(path: &Path, text: &str) -> Result<()> {
+    if let Some(folder) = path.parent() {
+        fs::create_dir_all(folder).doing("make the folder", folder)?;
+    }
+    fs::write(path, text).doing("write", path)?;
+    fs::set_permissions(path, fs::Permissions::from_mode(0o755)).doing("make executable", path)
 }

@@ -3,7 +3,7 @@
 use std::fs;
 
 use super::stamp::Stamp;
-use super::wasm;
+use super::{size, wasm};
 use crate::context::Context;
 use crate::error::{Doing, Result, invalid};
 use crate::output;
@@ -28,6 +28,7 @@ pub(super) fn build(context: &Context) -> Result<()> {
     fs::rename(&packed, &tarball).doing("rename", &packed)?;
     let size = fs::metadata(&tarball).doing("read", &tarball)?.len();
     output::line("package", &format!("{TARBALL}: {}", output::bytes(size)));
+    size::keep_budget(context)?;
     stamp.write()
 }
 

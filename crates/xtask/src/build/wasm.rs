@@ -5,10 +5,12 @@ use std::path::{Path, PathBuf};
 
 use sha2::{Digest, Sha256};
 use wasm_bindgen_cli_support::Bindgen;
+use wasmparser::{BinaryReaderError, Parser, Payload, TypeRef};
 
+use super::script;
 use super::stamp::hex;
 use crate::context::Context;
-use crate::error::{Doing, Result, invalid};
+use crate::error::{Doing, Result, XtaskError, invalid};
 use crate::output;
 use crate::run::Run;
 use crate::setup::{self, Tool};
@@ -29,24 +31,71 @@ struct Builds {
 struct Build {
     name: String,
     package: String,
-    out_name: String,
     profile: String,
-    features: Vec<String>,
     target_features: Vec<String>,
+    #[serde(default)]
+    own_target_features: Vec<String>,
+    #[serde(default)]
+    shared_memory: bool,
     optimizer_features: Vec<String>,
 }
+
+impl Build {
+    /// What its files are called. The build's name is in it, so that a bundler's results tell them apart.
+    fn out_name(&self) -> String {
+        format!("nearside-{}", self.name)
+    }
+}
+
+/// Makes the linker import a memory that threads share, and export what starts a thread in it. Without them the
+/// compiler says nothing and makes an ordinary memory.
+const SHARED_MEMORY: [&str; 7] = [
+    "--shared-memory",
+    "--import-memory",
+    "--max-memory=4294967296",
+    "--export=__wasm_init_tls",
+    "--export=__tls_size",
+    "--export=__tls_align",
+    "--export=__tls_base",
+];
 
 /// Where the variants go.
 pub(crate) fn folder(context: &Context) -> PathBuf {
     context.in_root("web/package/dist/wasm")
 }
 
-/// Builds every variant.
+/// The variants' names.
+pub(super) fn names(context: &Context) -> Result<Vec<String>> {
+    Ok(read(context)?.into_iter().map(|build| build.name).collect())
+}
+
+/// Builds every variant. Linking one and optimising one keep a processor busy each, so they go on side by side.
 pub(crate) fn build(context: &Context) -> Result<()> {
     setup::ensure(context, &[Tool::Rust, Tool::WasmBindgen, Tool::Node, Tool::Npm])?;
-    for build in read(context)? {
-        let module = compile(context, &build)?;
-        finish(context, &build, &module)?;
+    let builds = read(context)?;
+    remove_others(context, &builds)?;
+    std::thread::scope(|scope| {
+        let mut finishing = Vec::new();
+        for build in &builds {
+            let module = compile(context, build)?;
+            finishing.push(scope.spawn(move || finish(context, build, module)));
+        }
+        for thread in finishing {
+            thread.join().map_err(|_| XtaskError::Stopped("finishing a wasm build panicked".to_owned()))??;
+        }
+        Ok(())
+    })
+}
+
+/// Removes the results of variants that are no longer listed, lest they be packed.
+fn remove_others(context: &Context, builds: &[Build]) -> Result<()> {
+    let folder = folder(context);
+    fs::create_dir_all(&folder).doing("make the folder", &folder)?;
+    for entry in fs::read_dir(&folder).doing("read the folder", &folder)? {
+        let path = entry.doing("read the folder", &folder)?.path();
+        if builds.iter().all(|build| path.file_name().is_none_or(|name| name != build.name.as_str())) {
+            fs::remove_dir_all(&path).doing("remove", &path)?;
+        }
     }
     Ok(())
 }
@@ -58,49 +107,67 @@ fn read(context: &Context) -> Result<Vec<Build>> {
     Ok(builds.build)
 }
 
-fn compile(context: &Context, build: &Build) -> Result<PathBuf> {
+/// The compiled module, which the next variant's replaces on disk.
+fn compile(context: &Context, build: &Build) -> Result<Vec<u8>> {
     // The same flags in the same order as in .cargo/config.toml, so that checks and builds share dependencies.
-    let features: Vec<_> = build.target_features.iter().map(|feature| format!("+{feature}")).collect();
-    let flags = [
-        "--cfg".to_owned(),
-        "getrandom_backend=\"wasm_js\"".to_owned(),
-        format!("-Ctarget-feature={}", features.join(",")),
-    ];
-    let mut run = Run::cargo(&context.wasm_target())
+    let mut flags =
+        vec!["--cfg".to_owned(), "getrandom_backend=\"wasm_js\"".to_owned(), feature_flag(&build.target_features)];
+    if build.shared_memory {
+        flags.extend(SHARED_MEMORY.iter().map(|argument| format!("-Clink-arg={argument}")));
+    }
+    let target = if build.shared_memory { context.wasm_threads_target() } else { context.wasm_target() };
+    let mut run = Run::cargo(&target)
         .args(["build", "--locked", "--target", TARGET, "--profile", &build.profile, "--package", &build.package])
         .env("CARGO_ENCODED_RUSTFLAGS", flags.join("\u{1f}"))
         .without_env("RUSTFLAGS")
         .folder(context.root());
-    if !build.features.is_empty() {
-        run = run.arg("--features").arg(build.features.join(","));
+    if build.shared_memory {
+        run = run.arg("-Zbuild-std=std,panic_abort").env("RUSTC_BOOTSTRAP", "1");
+    }
+    if !build.own_target_features.is_empty() {
+        run = run.env("RUSTC_WORKSPACE_WRAPPER", wrapper(context, &build.own_target_features)?);
     }
     run.stream()?;
     let file = format!("{}.wasm", build.package.replace('-', "_"));
-    Ok(context.wasm_target().join(TARGET).join(&build.profile).join(file))
+    let file = target.join(TARGET).join(&build.profile).join(file);
+    fs::read(&file).doing("read", &file)
+}
+
+fn feature_flag(features: &[String]) -> String {
+    let features: Vec<_> = features.iter().map(|feature| format!("+{feature}")).collect();
+    format!("-Ctarget-feature={}", features.join(","))
+}
+
+/// A compiler for this project's crates that has some features more than the one for their dependencies.
+fn wrapper(context: &Context, features: &[String]) -> Result<PathBuf> {
+    let path = context.cache().join("wrappers").join(features.join("+"));
+    script(&path, &format!("#!/bin/sh\nexec \"$@\" {}\n", feature_flag(features)))?;
+    Ok(path)
 }
 
 /// JavaScript and optimised wasm for a compiled module; a module that was finished before comes from the cache.
-fn finish(context: &Context, build: &Build, module: &Path) -> Result<()> {
-    let input = fs::read(module).doing("read", module)?;
+fn finish(context: &Context, build: &Build, module: Vec<u8>) -> Result<()> {
+    let compiled = module.len() as u64;
     let optimise = optimiser_arguments(build);
     let mut hasher = Sha256::new();
-    hasher.update(&input);
-    hasher.update(format!("{optimise:?} {} {} {GLUE}", build.out_name, optimiser_version(context)?));
+    hasher.update(&module);
+    hasher.update(format!("{optimise:?} {} {} {GLUE}", build.out_name(), optimiser_version(context)?));
     let finished = context.cache().join("wasm").join(hex(&hasher.finalize()));
-    let wasm = format!("{}_bg.wasm", build.out_name);
+    let wasm = format!("{}_bg.wasm", build.out_name());
 
     if !finished.is_dir() {
-        let making = finished.with_extension(format!("making-{}", std::process::id()));
+        let making = finished.with_extension(format!("making-{}-{}", build.name, std::process::id()));
         fs::create_dir_all(&making).doing("make the folder", &making)?;
         Bindgen::new()
-            .input_path(module)
-            .out_name(&build.out_name)
+            .input_bytes(&build.out_name(), module)
+            .out_name(&build.out_name())
             .typescript(true)
             .omit_default_module_path(false)
             .web(true)
             .and_then(|bindgen| bindgen.generate(&making))
-            .map_err(|error| invalid(module.display(), format!("wasm-bindgen: {error:#}")))?;
+            .map_err(|error| invalid(&build.name, format!("wasm-bindgen: {error:#}")))?;
         let plain = making.join(&wasm);
+        check_memory(&plain, build.shared_memory)?;
         let small = making.join("optimised.wasm");
         Run::new(context.node_program("wasm-opt")).args(&optimise).arg(&plain).arg("-o").arg(&small).stream()?;
         fs::rename(&small, &plain).doing("rename", &small)?;
@@ -118,14 +185,33 @@ fn finish(context: &Context, build: &Build, module: &Path) -> Result<()> {
     let size = fs::metadata(out.join(&wasm)).doing("read", out.join(&wasm))?.len();
     output::line(
         "wasm",
-        &format!(
-            "{}: {} after wasm-opt, {} before",
-            build.name,
-            output::bytes(size),
-            output::bytes(input.len() as u64)
-        ),
+        &format!("{}: {} after wasm-opt, {} before", build.name, output::bytes(size), output::bytes(compiled)),
     );
     Ok(())
+}
+
+/// Threads need a memory that is imported and shared; a page that is not isolated cannot have one.
+fn check_memory(module: &Path, wanted: bool) -> Result<()> {
+    let bytes = fs::read(module).doing("read", module)?;
+    let shared = imports_shared_memory(&bytes).map_err(|error| invalid(module.display(), error))?;
+    if shared == wanted {
+        return Ok(());
+    }
+    let what = if wanted { "imports no shared memory; see the linker's arguments" } else { "imports a shared memory" };
+    Err(invalid(module.display(), format!("{what}; wasm-pack.toml says otherwise")))
+}
+
+fn imports_shared_memory(module: &[u8]) -> std::result::Result<bool, BinaryReaderError> {
+    for payload in Parser::new(0).parse_all(module) {
+        if let Payload::ImportSection(imports) = payload? {
+            for import in imports.into_imports() {
+                if let TypeRef::Memory(memory) = import?.ty {
+                    return Ok(memory.shared);
+                }
+            }
+        }
+    }
+    Ok(false)
 }
 
 fn optimiser_arguments(build: &Build) -> Vec<String> {
@@ -150,4 +236,27 @@ fn copy(from: &Path, to: &Path) -> Result<()> {
         }
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A module that imports the memory `m` `e` with these flags: 1 for a maximum, 2 for shared.
+    fn importing(flags: u8) -> Vec<u8> {
+        let mut module = b"\0asm\x01\0\0\0".to_vec();
+        let limits: &[u8] = if flags & 1 == 1 { &[1, 2] } else { &[1] };
+        let entry = [&[1, 1, b'm', 1, b'e', 2, flags], limits].concat();
+        module.extend([2, entry.len() as u8]);
+        module.extend(entry);
+        module
+    }
+
+    #[test]
+    fn a_shared_memory_is_told_from_an_ordinary_one() {
+        assert_eq!(imports_shared_memory(&importing(3)).ok(), Some(true));
+        assert_eq!(imports_shared_memory(&importing(0)).ok(), Some(false));
+        assert_eq!(imports_shared_memory(b"\0asm\x01\0\0\0").ok(), Some(false), "a memory of its own");
+        assert!(imports_shared_memory(b"not a module").is_err());
+    }
 }

@@ -3,8 +3,6 @@
 use std::env;
 use std::ffi::OsString;
 use std::fs;
-use std::os::unix::fs::PermissionsExt;
-use std::path::PathBuf;
 
 use super::stamp::Stamp;
 use crate::context::Context;
@@ -53,15 +51,10 @@ fn shim(context: &Context) -> Result<OsString> {
             remedy: "the installer of https://rustup.rs".to_owned(),
         })?;
         let script = format!("#!/bin/sh\n[ \"$1\" = +nightly ] && shift\nexec '{}' \"$@\"\n", real.display());
-        executable(folder.join(name), &script)?;
+        super::script(&folder.join(name), &script)?;
     }
     // Asked only whether rust-src is there, which setup has seen to.
-    executable(folder.join("rustup"), "#!/bin/sh\necho 'rust-src (installed)'\n")?;
+    super::script(&folder.join("rustup"), "#!/bin/sh\necho 'rust-src (installed)'\n")?;
     env::join_paths([folder.clone()].into_iter().chain(env::split_paths(&path)))
         .map_err(|error| invalid(folder.display(), error))
-}
-
-fn executable(path: PathBuf, script: &str) -> Result<()> {
-    fs::write(&path, script).doing("write", &path)?;
-    fs::set_permissions(&path, fs::Permissions::from_mode(0o755)).doing("make executable", path)
 }

@@ -1,18 +1,34 @@
-// The wasm module as this package uses it. The build puts the module itself next to the compiled worker.
-import type { SyncAccessHandle } from '../../opfs.js';
+// The wasm module as this package uses it, whichever build it is. The builds themselves are put into dist/wasm.
+import type { SyncAccessHandle } from './opfs.js';
 import type {
+  CacheFormat,
   ChatChunk,
   ChatRequest,
   Decision,
+  EmbeddingList,
+  EmbeddingRequest,
   ModelInfo,
   ModelInspection,
   Policy,
   Redaction,
   SentReceipt,
-} from '../../types.js';
+  WhenFull,
+} from './types.js';
 
 /** Fetches and starts the module; everything else needs it. */
 export default function init(): Promise<unknown>;
+
+/** Starts a module that is already compiled, in a memory that is already in use. */
+export function initSync(options: { module: WebAssembly.Module; memory: WebAssembly.Memory }): unknown;
+
+/** The compiled module, for workers that are to run it too. */
+export function sharedModule(): WebAssembly.Module;
+
+/** The module's memory, for workers that are to share it. */
+export function sharedMemory(): WebAssembly.Memory;
+
+/** Makes the calling worker one of the threads that share the engine's work. Never returns. */
+export function enterPool(index: number): void;
 
 /** Bytes of wasm memory. It never shrinks, so this is also the most there has been. */
 export function memoryBytes(): number;
@@ -26,7 +42,7 @@ export class Sha256 {
   free(): void;
 }
 
-/** A model file. */
+/** A model file. What it was opened from is closed with it. */
 export class Source {
   static fromHandle(handle: SyncAccessHandle): Source;
   static fromBlob(blob: Blob): Source;
@@ -50,15 +66,30 @@ export interface Route {
 /** What became of a request that was put to the engine. */
 export type Outcome = { side: 'near' } | { side: 'far'; decision: Decision };
 
+/** What the engine asks of the worker that it runs in. */
+export interface Host {
+  /** So many weight bytes are in place, out of so many. */
+  progress(done: number, total: number): void;
+  /** Starts the threads that work on the CPU; resolves to how many there are, the caller included. */
+  startThreads(): Promise<number>;
+  /** Opens the model's file once more, to load it again. */
+  openModel(): Promise<Source>;
+  /** Something became of the device. */
+  deviceChanged(change: { state: 'lost'; reason: string } | { state: 'restored'; info: EngineInfo }): void;
+}
+
+/** What the engine itself knows about a loaded model. */
+export type EngineInfo = Omit<ModelInfo, 'id' | 'loadMs' | 'memoryBytes' | 'build' | 'threads' | 'notes'>;
+
 /** A loaded model with its one conversation. */
 export class Engine {
   /** Takes the source over. */
   static load(
     source: Source,
-    options: { backend: 'auto' | 'gpu' | 'cpu'; context: number | null },
-    progress: (done: number, total: number) => void,
+    options: { backend: 'auto' | 'gpu' | 'cpu'; context: number | null; cache: CacheFormat; when_full: WhenFull },
+    host: Host,
   ): Promise<Engine>;
-  info(): Omit<ModelInfo, 'id' | 'loadMs' | 'memoryBytes'>;
+  info(): EngineInfo;
   /** Scores the request without answering it. */
   decide(request: ChatRequest, route: Route, goOn: () => Promise<boolean>): Promise<Decision>;
   /**
@@ -71,6 +102,8 @@ export class Engine {
     model: string,
     emit: (chunk: ChatChunk | null) => Promise<boolean>,
   ): Promise<Outcome>;
+  /** Makes vectors of texts; `goOn` is called after each, and resolving to `false` stops the work. */
+  embed(request: EmbeddingRequest, model: string, goOn: () => Promise<boolean>): Promise<EmbeddingList>;
 }
 
 /** One request on its way to the far side. */

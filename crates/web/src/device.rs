@@ -1,0 +1,146 @@
+//! Which backend runs the model, and which one takes over when its device goes away.
+
+use nearside_cpu::CpuBackend;
+use nearside_engine::backend::{Backend, BackendError, BackendKind};
+use nearside_engine::{EngineError, ModelInfo};
+use nearside_gpu::{GpuBackend, GpuOptions};
+use serde::Deserialize;
+
+use crate::engine::Info;
+use crate::error::WebError;
+use crate::host::{Change, Host};
+use crate::source::Source;
+
+/// A GPU that goes away this often is not asked again.
+const PATIENCE: u32 = 3;
+
+/// What the caller asks for.
+#[derive(Clone, Copy, Debug, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum Choice {
+    /// A real GPU where there is one, the CPU otherwise.
+    Auto,
+    /// The GPU, even one made of software, or an error. Once loaded, the CPU is better than no answer.
+    Gpu,
+    /// The CPU.
+    Cpu,
+}
+
+/// The device of one model, through all that happens to it.
+#[derive(Debug)]
+pub(crate) struct Device {
+    asked: Choice,
+    host: Host,
+    losses: u32,
+    why: String,
+}
+
+impl Device {
+    pub(crate) fn new(asked: Choice, host: Host) -> Self {
+        Self { asked, host, losses: 0, why: String::new() }
+    }
+
+    /// Why the backend is the one it is.
+    pub(crate) fn why(&self) -> &str {
+        &self.why
+    }
+
+    pub(crate) fn host(&self) -> &Host {
+        &self.host
+    }
+
+    /// The backend to load on.
+    pub(crate) async fn first(&mut self) -> Result<Box<dyn Backend>, WebError> {
+        self.why = match self.asked {
+            Choice::Cpu => "the CPU was asked for".to_owned(),
+            Choice::Gpu => {
+                let gpu = GpuBackend::probe(GpuOptions::default()).await?;
+                return Ok(self.gpu(gpu, "the GPU was asked for".to_owned()));
+            }
+            Choice::Auto => match GpuBackend::probe(GpuOptions::default()).await {
+                Ok(gpu) if gpu.facts().software => {
+                    format!("the only GPU adapter, {}, is software, and the CPU is faster", gpu.facts().name)
+                }
+                Ok(gpu) => {
+                    let why = format!("there is a GPU: {}", gpu.facts().name);
+                    return Ok(self.gpu(gpu, why));
+                }
+                Err(error) => no_gpu(&error),
+            },
+        };
+        self.cpu().await
+    }
+
+    /// The backend to go on with after a loss: the GPU if it comes back, else the CPU.
+    pub(crate) async fn next(&mut self, lost: &str) -> Result<Box<dyn Backend>, WebError> {
+        self.losses += 1;
+        self.host.tell(&Change::Lost { reason: lost });
+        if self.losses >= PATIENCE {
+            self.why = format!("the GPU was lost {} times (lately: {lost})", self.losses);
+            return self.cpu().await;
+        }
+        match GpuBackend::probe(GpuOptions::default()).await {
+            Ok(gpu) if matches!(self.asked, Choice::Gpu) || !gpu.facts().software => {
+                let why = format!("the GPU was lost ({lost}) and came back: {}", gpu.facts().name);
+                Ok(self.gpu(gpu, why))
+            }
+            Ok(gpu) => {
+                self.why = format!("the GPU was lost ({lost}), and {}, which is left, is software", gpu.facts().name);
+                self.cpu().await
+            }
+            Err(error) => {
+                self.why = format!("the GPU was lost ({lost}) and did not come back: {}", no_gpu(&error));
+                self.cpu().await
+            }
+        }
+    }
+
+    /// Loads again with `recover` after the loss of a device, in the end on the CPU. Any other error is given back.
+    pub(crate) async fn revive(
+        &mut self,
+        error: EngineError,
+        mut recover: impl AsyncFnMut(&Source, &dyn Backend, &Host) -> Result<(), EngineError>,
+    ) -> Result<(), WebError> {
+        let Some(lost) = loss(&error) else { return Err(error.into()) };
+        let mut lost = lost.to_owned();
+        loop {
+            let backend = self.next(&lost).await?;
+            let on_gpu = backend.describe().kind == BackendKind::Gpu;
+            let source = self.host.model().await?;
+            match recover(&source, backend.as_ref(), &self.host).await {
+                // What fails on the GPU that came back, such as room for it all, may succeed elsewhere.
+                Err(error) if on_gpu => lost = error.to_string(),
+                result => return Ok(result?),
+            }
+        }
+    }
+
+    /// Tells the page what runs the model since it was loaded again.
+    pub(crate) fn tell_restored(&self, info: &ModelInfo) {
+        self.host.tell(&Change::Restored { info: Info::of(info, self) });
+    }
+
+    fn gpu(&mut self, gpu: GpuBackend, why: String) -> Box<dyn Backend> {
+        self.why = why;
+        Box::new(gpu)
+    }
+
+    async fn cpu(&self) -> Result<Box<dyn Backend>, WebError> {
+        Ok(Box::new(CpuBackend::with_threads(self.host.threads().await?)))
+    }
+}
+
+/// The driver's words, if the error is that the device is gone.
+pub(crate) fn loss(error: &EngineError) -> Option<&str> {
+    match error {
+        EngineError::Backend(BackendError::DeviceLost { reason }) => Some(reason),
+        _ => None,
+    }
+}
+
+fn no_gpu(error: &BackendError) -> String {
+    match error {
+        BackendError::NoAdapter { reason } => format!("there is no usable GPU: {reason}"),
+        other => format!("the GPU cannot be used: {other}"),
+    }
+}

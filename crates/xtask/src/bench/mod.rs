@@ -1,0 +1,62 @@
+//! Figures that anyone can measure again.
+
+mod browser;
+mod load;
+mod onnx;
+mod peers;
+mod requantize;
+mod size;
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use crate::context::Context;
+use crate::error::{Result, XtaskError};
+use crate::output;
+use crate::run::Run;
+
+/// What can be measured.
+#[derive(Debug, clap::Subcommand)]
+pub(crate) enum Bench {
+    /// Prefill, decode and memory in the browser, in turn with wllama and transformers.js.
+    Browser(browser::Options),
+    /// Loading a model in the browser: the time, the first token, and the most wasm memory that it took.
+    Load(load::Options),
+    /// What a page downloads besides weights, with the peers' beside it.
+    Size {
+        /// Print one line of JSON.
+        #[arg(long)]
+        json: bool,
+    },
+}
+
+/// Measures and prints.
+pub(crate) fn bench(context: &Context, bench: &Bench) -> Result<ExitCode> {
+    match bench {
+        Bench::Browser(options) => browser::run(context, options),
+        Bench::Load(options) => load::run(context, options),
+        Bench::Size { json } => size::run(context, *json),
+    }
+}
+
+/// Runs a script that tells what it is doing as it goes, and prints what it found: the lines after the last that
+/// begins with `result:`.
+fn report(run: Run) -> Result<()> {
+    let mut found: Option<Vec<String>> = None;
+    let shown = run.shown().to_owned();
+    run.stream_with(|line| {
+        if let Some(first) = line.strip_prefix("result:") {
+            found = Some(vec![first.trim_start().to_owned()]);
+        } else if let Some(lines) = &mut found {
+            lines.push(line.to_owned());
+        }
+    })?;
+    let lines = found.ok_or_else(|| XtaskError::Stopped(format!("`{shown}` printed no result")))?;
+    output::result(&lines.join("\n"));
+    Ok(())
+}
+
+/// Where peers and files that only measurements need are kept.
+fn folder(context: &Context) -> PathBuf {
+    context.cache().join("bench")
+}
