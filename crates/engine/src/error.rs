@@ -103,6 +103,12 @@ pub enum EngineError {
         /// Why not.
         problem: String,
     },
+    /// A model that cannot draft for this one.
+    #[error("the model cannot draft for this one: {problem}; choose a smaller one of the same family")]
+    Draft {
+        /// Why not.
+        problem: String,
+    },
     /// A device was lost, and the file to load again from is another model's.
     #[error("this is not the file that the model was loaded from; recover with that one")]
     OtherModel,

@@ -56,5 +56,6 @@ pub use generation::Generation;
 pub use model::Engine;
 pub use options::{
     ContextPolicy, EngineOptions, Event, Finish, FinishReason, GenerateOptions, GeneratedToken, ModelInfo, Sampling,
+    Speculation,
 };
 pub use session::Session;

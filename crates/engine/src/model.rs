@@ -12,6 +12,7 @@ use crate::backend::{
     Backend, CacheId, Counters, ExecutorOptions, LoadProgress, MAX_CHOICES, Step, StepInput, TokenId, Want, WeightFile,
 };
 use crate::constraints::{Grammars, Matcher};
+use crate::generation::speculation::Draft;
 use crate::graph::Graph;
 use crate::pipeline::Pipeline;
 use crate::session::{Entry, Sessions};
@@ -27,6 +28,7 @@ pub struct Engine {
     pub(crate) number: u64,
     pub(crate) pipeline: Pipeline,
     pub(crate) sessions: Sessions,
+    pub(crate) draft: Option<Draft>,
     pub(crate) adapters: Adapters,
     /// In use while a text is made into a vector.
     pub(crate) embedding_cache: Option<CacheId>,
@@ -85,6 +87,7 @@ impl Engine {
             number: NEXT.fetch_add(1, Ordering::Relaxed),
             pipeline: Pipeline::new(executor),
             sessions: Sessions::default(),
+            draft: None,
             adapters: Adapters::default(),
             embedding_cache: None,
             graph,

@@ -107,6 +107,21 @@ pub struct GenerateOptions {
     pub ignore_end: bool,
     /// What happens when the conversation has more tokens than the context holds.
     pub when_full: ContextPolicy,
+    /// Where tokens are foreseen from. It changes how fast an answer comes, not what it is. Answers with a constraint or
+    /// with penalties do without.
+    pub speculation: Speculation,
+}
+
+/// Where tokens are foreseen from, so that several are checked in one step.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
+pub enum Speculation {
+    /// Nowhere.
+    #[default]
+    None,
+    /// From what stood in prompt and answer before: good where an answer quotes its prompt.
+    Lookup,
+    /// From the smaller model that [`crate::Engine::attach_draft`] attached.
+    Draft,
 }
 
 /// What happens when a conversation has more tokens than the context holds.
@@ -134,6 +149,7 @@ impl Default for GenerateOptions {
             top_logprobs: 0,
             ignore_end: false,
             when_full: ContextPolicy::Stop,
+            speculation: Speculation::None,
         }
     }
 }
@@ -188,6 +204,10 @@ pub struct Finish {
     pub completion_tokens: usize,
     /// Tokens of the conversation that the model no longer saw at the end.
     pub dropped_tokens: usize,
+    /// Tokens that speculation foresaw.
+    pub drafted_tokens: usize,
+    /// Those of them that were right.
+    pub accepted_tokens: usize,
     /// Text that was held back in case it became a stop text, and did not.
     pub text_tail: String,
 }

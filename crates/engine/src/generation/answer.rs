@@ -27,6 +27,8 @@ pub(super) struct Answer {
     tokens: usize,
     /// Tokens of the conversation that the model no longer sees.
     dropped: usize,
+    drafted: usize,
+    accepted: usize,
     top: usize,
     most: usize,
     ignore_end: bool,
@@ -46,6 +48,8 @@ impl Answer {
             reading: (0, 0),
             tokens: 0,
             dropped: 0,
+            drafted: 0,
+            accepted: 0,
             top: options.top_logprobs,
             most: options.max_tokens,
             // Behind the end of what a constraint allows there is nothing to write.
@@ -77,8 +81,17 @@ impl Answer {
     /// So many tokens of that text are in the cache.
     pub(super) fn read(&mut self, length: usize) {
         let (start, end) = self.reading;
+        if length > end {
+            return;
+        }
         self.progress.push_back(Event::Prefill { done: length - start, total: end - start });
         self.told |= length == end;
+    }
+
+    /// So many tokens were foreseen, and so many of them rightly.
+    pub(super) fn foresaw(&mut self, drafted: usize, accepted: usize) {
+        self.drafted += drafted;
+        self.accepted += accepted;
     }
 
     /// Whether this token would end the answer.
@@ -163,6 +176,8 @@ impl Answer {
             reused_tokens: self.reused.unwrap_or(0),
             completion_tokens: self.tokens,
             dropped_tokens: self.dropped,
+            drafted_tokens: self.drafted,
+            accepted_tokens: self.accepted,
             text_tail,
         }));
     }

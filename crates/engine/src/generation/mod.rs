@@ -7,6 +7,7 @@ mod check;
 mod held;
 mod penalties;
 mod pipelined;
+pub(crate) mod speculation;
 mod window;
 
 use nearside_gguf::ByteSource;
@@ -15,11 +16,14 @@ use self::answer::Answer;
 use self::held::Held;
 use self::penalties::Penalties;
 use self::pipelined::Pipelined;
+use self::speculation::Speculating;
 use self::window::Window;
 use crate::backend::{Backend, CacheId, Choice, LoadProgress, MAX_CANDIDATES, SampleRule, TokenId};
 use crate::sampling::draw;
 use crate::session::Entry;
-use crate::{ContextPolicy, Engine, EngineError, Event, FinishReason, GenerateOptions, ModelInfo, Session};
+use crate::{
+    ContextPolicy, Engine, EngineError, Event, FinishReason, GenerateOptions, ModelInfo, Session, Speculation,
+};
 
 /// An answer in the making. Dropping it cancels it; the session keeps what is certain.
 pub struct Generation<'a> {
@@ -52,6 +56,7 @@ enum Next {
 enum Way {
     Pipelined(Pipelined),
     Held(Box<Held>),
+    Speculating(Speculating),
 }
 
 /// What every way of stepping works on.
@@ -94,11 +99,19 @@ impl<'a> Generation<'a> {
     ) -> Result<Self, EngineError> {
         check::check(&options, engine.info().vocabulary)?;
         window::check(options.when_full, engine.info().context)?;
+        if options.speculation == Speculation::Draft && engine.draft.is_none() {
+            let problem = "no model is attached that could draft; attach one to the engine".to_owned();
+            return Err(EngineError::Option { option: "speculation", problem });
+        }
         // Without penalties and constraint nothing has to be known of a token before the next step starts.
         let matcher = options.constraint.as_ref().map(|constraint| engine.matcher(constraint)).transpose()?;
         let held = (matcher.is_some() || Penalties::wanted(&options))
             .then(|| Box::new(Held::new(matcher, Penalties::new(&options))));
-        let way = held.map_or_else(|| Way::Pipelined(Pipelined::new(0)), Way::Held);
+        let way = match (held, options.speculation) {
+            (Some(held), _) => Way::Held(held),
+            (None, Speculation::None) => Way::Pipelined(Pipelined::new(0)),
+            (None, source) => Way::Speculating(Speculating::new(source)),
+        };
         let core = Core {
             engine,
             session,
@@ -177,6 +190,7 @@ impl<'a> Generation<'a> {
         let next = match &mut self.way {
             Way::Pipelined(way) => way.advance(&mut self.core).await?,
             Way::Held(way) => way.advance(&mut self.core).await?,
+            Way::Speculating(way) => way.advance(&mut self.core).await?,
         };
         match next {
             Next::Step => Ok(Phase::Running),
@@ -190,6 +204,7 @@ impl<'a> Generation<'a> {
         match &mut self.way {
             Way::Pipelined(way) => way.begin(reused),
             Way::Held(way) => way.begin(reused),
+            Way::Speculating(way) => way.begin(reused),
         }
         Ok(Phase::Fresh)
     }

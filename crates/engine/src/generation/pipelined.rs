@@ -15,6 +15,8 @@ pub(super) struct Pipelined {
     /// Steps submitted that choose a token.
     choosing: usize,
     flights: VecDeque<Flight>,
+    /// Whether the text was read before and only its newest token is not.
+    known: bool,
 }
 
 /// What a step in flight was for.
@@ -28,7 +30,39 @@ enum Flight {
 impl Pipelined {
     /// Nothing submitted, so many tokens of the prompt already in the session.
     pub(super) fn new(reused: usize) -> Self {
-        Self { submitted: reused, choosing: 0, flights: VecDeque::new() }
+        Self { submitted: reused, choosing: 0, flights: VecDeque::new(), known: false }
+    }
+
+    /// Whether nothing is in flight and the newest token is known.
+    pub(super) fn is_dry(&self) -> bool {
+        self.flights.is_empty() && (self.known || self.choosing > 0)
+    }
+
+    /// Goes on after steps of another kind, with the newest token from the caller's side.
+    pub(super) fn resume(&mut self, core: &mut Core<'_>) {
+        core.start = core.text.len();
+        *self = Self { submitted: core.start - 1, choosing: 0, flights: VecDeque::new(), known: true };
+    }
+
+    /// Keeps so many steps in flight and takes what comes back next.
+    pub(super) async fn advance_with(&mut self, core: &mut Core<'_>, depth: usize) -> Result<Next, EngineError> {
+        while self.flights.len() < depth && self.submit(core)? {}
+        let output = core.engine.pipeline.collect().await?;
+        let (Some(output), Some(flight)) = (output, self.flights.pop_front()) else {
+            return Err(EngineError::Interrupted);
+        };
+        match flight {
+            Flight::Text { tokens, chooses } => {
+                core.read(tokens);
+                if !chooses {
+                    let over = core.engine.cached(core.session) == core.start;
+                    return Ok(if over { core.finish(FinishReason::Length) } else { Next::Step });
+                }
+            }
+            Flight::Answer => core.read(1),
+        }
+        let choice = output.choices.first().ok_or_else(|| broken("the step brought back no token"))?;
+        core.take(choice, false)
     }
 
     /// Submits the next step, if there is one that may be needed.
@@ -72,22 +106,6 @@ impl Stepping for Pipelined {
 
     async fn advance(&mut self, core: &mut Core<'_>) -> Result<Next, EngineError> {
         let depth = core.engine.pipeline.executor.steps_in_flight();
-        while self.flights.len() < depth && self.submit(core)? {}
-        let output = core.engine.pipeline.collect().await?;
-        let (Some(output), Some(flight)) = (output, self.flights.pop_front()) else {
-            return Err(EngineError::Interrupted);
-        };
-        match flight {
-            Flight::Text { tokens, chooses } => {
-                core.read(tokens);
-                if !chooses {
-                    let over = core.engine.cached(core.session) == core.start;
-                    return Ok(if over { core.finish(FinishReason::Length) } else { Next::Step });
-                }
-            }
-            Flight::Answer => core.read(1),
-        }
-        let choice = output.choices.first().ok_or_else(|| broken("the step brought back no token"))?;
-        core.take(choice, false)
+        self.advance_with(core, depth).await
     }
 }

@@ -40,7 +40,9 @@ impl Seen {
 pub(crate) enum Nature {
     /// Unforeseeable.
     Wild,
-    /// Mostly what followed the last time the same two tokens stood there.
+    /// Unforeseeable, and otherwise.
+    Odd,
+    /// Mostly what followed the last time the same token stood there.
     Copying,
 }
 
@@ -133,12 +135,13 @@ impl ScriptedExecutor {
 
     fn logits(&self, past: &[Read]) -> Vec<f32> {
         let state = Self::digest(past);
-        let mut logits: Vec<f32> = (0..self.vocabulary).map(|token| number(state, token)).collect();
-        // One time in eight it has an idea of its own.
+        let salt = usize::from(self.nature == Nature::Odd) << 20;
+        let mut logits: Vec<f32> = (0..self.vocabulary).map(|token| number(state, token + salt)).collect();
+        // One time in sixteen it has an idea of its own.
         if self.nature == Nature::Copying
-            && !state.is_multiple_of(8)
-            && let [.., one, two] = past
-            && let Some(start) = (2..past.len()).rev().find(|end| past[end - 2].0 == one.0 && past[end - 1].0 == two.0)
+            && !state.is_multiple_of(16)
+            && let Some(last) = past.last()
+            && let Some(start) = (1..past.len()).rev().find(|end| past[end - 1].0 == last.0)
             && let Some(next) = past.get(start)
         {
             logits[next.0 as usize] += 9.0;
