@@ -1,5 +1,7 @@
-//! Real models against llama.cpp's recorded answers.
+//! Real models and random ones against llama.cpp's recorded answers.
 
+#[path = "../../../tests/parity/random/compare.rs"]
+mod compare;
 mod support;
 
 use std::ops::ControlFlow;
@@ -59,4 +61,9 @@ fn tinyllama_in_two_bits_agrees_with_the_reference() {
     if let Some(report) = report_on("tinyllama-1.1b-chat-IQ2_XXS.gguf", &vectors) {
         assert_close(&ParityReport { text_ids_equal: true, ..report });
     }
+}
+
+#[test]
+fn random_models_of_every_architecture_agree_with_the_reference() {
+    compare::compare("cpu", &CpuBackend::new());
 }

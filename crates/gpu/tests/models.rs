@@ -1,5 +1,7 @@
-//! Real models on the GPU: against llama.cpp's recorded answers, and what a step costs.
+//! Real models and random ones on the GPU: against llama.cpp's recorded answers, and what a step costs.
 
+#[path = "../../../tests/parity/random/compare.rs"]
+mod compare;
 mod support;
 
 use std::time::Instant;
@@ -24,6 +26,23 @@ fn check(adapter: &str, allow_subgroups: bool, file: &str, name: &str) {
     assert!(report.text_ids_equal, "{report:?}");
     assert_eq!(report.greedy_until_margin, report.prompts, "{report:?}");
     assert!((report.ppl / report.ppl_ref - 1.0).abs() < 0.01, "{report:?}");
+}
+
+/// Greedy answers only, and few of them: the random models tell that the graph runs right, the
+/// command `nearside eval parity` how near perplexity comes.
+#[test]
+fn gemma_3_answers_as_the_reference_on_lavapipe() {
+    let (Some(backend), Some(file)) = (backend("llvmpipe", true), model("gemma-3-270m-Q4_K_M.gguf")) else {
+        return;
+    };
+    let mut vectors = vectors("gemma-3-270m.dev.json");
+    vectors.prompts.truncate(3);
+    vectors.text_ids.truncate(1);
+    let mut engine = engine(&file, &backend, 512);
+    let report = pollster::block_on(parity(&mut engine, &vectors, &mut |_, _| {})).expect("the model runs");
+    println!("{report:#?}");
+    assert_eq!(report.ids_equal, report.prompts, "{report:?}");
+    assert_eq!(report.greedy_until_margin, report.prompts, "{report:?}");
 }
 
 const SMOLLM2: (&str, &str) = ("SmolLM2-135M-Instruct.Q4_1.gguf", "smollm2-135m.dev.json");
@@ -77,5 +96,14 @@ fn greedy_steps_agree_and_are_one_submit_of_one_pass_each() {
         assert_eq!(counters.submits, counters.steps);
         assert_eq!(counters.passes, counters.steps);
         assert_eq!(counters.late_resources, 0);
+    }
+}
+
+#[test]
+fn random_models_of_every_architecture_agree_with_the_reference() {
+    for (adapter, allow_subgroups) in [("llvmpipe", true), ("SwiftShader", false)] {
+        if let Some(backend) = backend(adapter, allow_subgroups) {
+            compare::compare(adapter, &backend);
+        }
     }
 }
