@@ -1,13 +1,17 @@
 //! How long a file's vocabulary takes to load, and the most memory the process held: give it a GGUF file.
 
+use std::cell::RefCell;
 use std::fs::File;
-use std::os::unix::fs::FileExt;
-use std::time::Instant;
+use std::io::{Read, Seek, SeekFrom};
+use std::time::{Duration, Instant};
 
 use nearside_gguf::{ByteSource, Gguf, SourceError};
 use nearside_text::{SpecialTokens, Tokenizer};
 
-struct Disk(File, u64);
+/// The best of so many loads is what loading takes; the others waited for something else.
+const LOADS: usize = 5;
+
+struct Disk(RefCell<File>, u64);
 
 impl ByteSource for Disk {
     fn len(&self) -> u64 {
@@ -16,11 +20,9 @@ impl ByteSource for Disk {
 
     fn read_at(&self, offset: u64, buffer: &mut [u8]) -> Result<(), SourceError> {
         let length = buffer.len() as u64;
-        self.0.read_exact_at(buffer, offset).map_err(|error| SourceError::Io {
-            offset,
-            length,
-            reason: error.to_string(),
-        })
+        let mut file = self.0.borrow_mut();
+        let read = file.seek(SeekFrom::Start(offset)).and_then(|_| file.read_exact(buffer));
+        read.map_err(|error| SourceError::Io { offset, length, reason: error.to_string() })
     }
 }
 
@@ -33,20 +35,29 @@ fn memory(line: &str) -> String {
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
     let path = std::env::args().nth(1).ok_or("usage: load FILE.gguf")?;
-    let file = File::open(path)?;
-    let length = file.metadata()?.len();
+    let length = std::fs::metadata(&path)?.len();
+    let source = Disk(RefCell::new(File::open(path)?), length);
     let before = memory("VmRSS:");
-    let start = Instant::now();
-    let header = Gguf::read(&Disk(file, length))?;
-    let read = start.elapsed();
-    let after_read = memory("VmRSS:");
-    let start = Instant::now();
-    let tokenizer = Tokenizer::from_metadata(&header.metadata)?;
-    let built = start.elapsed();
-    println!("{} tokens: header {read:.1?}, tokenizer {built:.1?}", tokenizer.size());
-    println!("resident {before} before, {after_read} with the header, {} at most", memory("VmHWM:"));
-    drop(header);
-    println!("resident {} with the header dropped", memory("VmRSS:"));
+    let (mut read, mut built) = (Duration::MAX, Duration::MAX);
+    let mut tokenizer = None;
+    for _ in 0..LOADS {
+        drop(tokenizer.take());
+        let start = Instant::now();
+        let header = Gguf::read(&source)?;
+        read = read.min(start.elapsed());
+        let start = Instant::now();
+        tokenizer = Some(Tokenizer::from_metadata(&header.metadata)?);
+        built = built.min(start.elapsed());
+    }
+    let tokenizer = tokenizer.ok_or("nothing was loaded")?;
+    println!("{} tokens: header {read:.1?}, tokenizer {built:.1?}, together {:.1?}", tokenizer.size(), read + built);
+    if cfg!(not(target_family = "wasm")) {
+        println!(
+            "resident {before} before, {} at most, {} with the header dropped",
+            memory("VmHWM:"),
+            memory("VmRSS:")
+        );
+    }
     let text = "The committee met on Tuesday, argued for 3 hours about parking.\n日本語も少し🙂 ".repeat(10_000);
     let start = Instant::now();
     let ids = tokenizer.encode(&text, SpecialTokens::default())?;

@@ -6,6 +6,7 @@ mod check;
 mod context;
 mod demo;
 mod error;
+mod fuzz;
 mod models;
 mod output;
 mod run;
@@ -50,6 +51,14 @@ enum Chore {
         /// Run only tests whose name contains this.
         #[arg(long)]
         filter: Option<String>,
+    },
+    /// Feed everything that reads strangers' bytes with what has never been tried.
+    Fuzz {
+        /// For how long, in seconds a target.
+        #[arg(default_value_t = 60)]
+        seconds: u64,
+        /// The targets; all without any.
+        targets: Vec<String>,
     },
     /// Run the whole house on this machine: site, Worker and upstream.
     Demo(demo::Options),
@@ -104,6 +113,7 @@ fn chore(chore: Chore) -> Result<ExitCode> {
         Chore::Check => check::check(&context)?,
         Chore::Build { parts } => build::build(&context, if parts.is_empty() { &build::ALL } else { &parts })?,
         Chore::Test { suites, filter } => return Ok(test::test(&context, &suites, filter.as_deref())),
+        Chore::Fuzz { seconds, targets } => fuzz::fuzz(&context, seconds, &targets)?,
         Chore::Demo(options) => return demo::demo(&context, &options),
         Chore::Models { list: true, .. } => models::list(&context)?,
         Chore::Models { ids, .. } => models::bring(&context, &ids)?,

@@ -6,6 +6,7 @@ mod onnx;
 mod peers;
 mod requantize;
 mod size;
+mod vocabulary;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -28,6 +29,8 @@ pub(crate) enum Bench {
         #[arg(long)]
         json: bool,
     },
+    /// Loading the largest vocabularies, natively and as WebAssembly: header and tokenizer, the best of five.
+    Vocabulary,
 }
 
 /// Measures and prints.
@@ -36,6 +39,7 @@ pub(crate) fn bench(context: &Context, bench: &Bench) -> Result<ExitCode> {
         Bench::Browser(options) => browser::run(context, options),
         Bench::Load(options) => load::run(context, options),
         Bench::Size { json } => size::run(context, *json),
+        Bench::Vocabulary => vocabulary::run(context),
     }
 }
 

@@ -13,6 +13,9 @@ pub(crate) const WORKER_BUILD: CargoTool = CargoTool { name: "worker-build", ver
 /// Judges dependencies: bans, licences and sources.
 pub(crate) const CARGO_DENY: CargoTool = CargoTool { name: "cargo-deny", version: "0.20.2" };
 
+/// Runs the fuzz targets.
+pub(crate) const CARGO_FUZZ: CargoTool = CargoTool { name: "cargo-fuzz", version: "0.13.2" };
+
 /// A program from a crate, in one version.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct CargoTool {

@@ -16,7 +16,7 @@ use crate::context::Context;
 use crate::error::{Result, XtaskError};
 use crate::output;
 
-pub(crate) use cargo_tool::{CARGO_DENY, WORKER_BUILD};
+pub(crate) use cargo_tool::{CARGO_DENY, CARGO_FUZZ, WORKER_BUILD};
 pub(crate) use chromium::find as find_chromium;
 pub(crate) use pip::command as pip;
 pub(crate) use vulkan::{lavapipe, swiftshader};
@@ -33,9 +33,10 @@ pub(crate) enum Tool {
     Chromium,
     Vulkan,
     Pip,
+    CargoFuzz,
 }
 
-/// Everything, in the order in which one needs the other.
+/// Everything but what only fuzzing needs, in the order in which one needs the other.
 pub(crate) const ALL: [Tool; 9] = [
     Tool::Rust,
     Tool::WasmBindgen,
@@ -60,6 +61,7 @@ impl Tool {
             Self::Chromium => "Chromium".to_owned(),
             Self::Vulkan => "Vulkan loader and its software driver".to_owned(),
             Self::Pip => "pip, which downloads model parts".to_owned(),
+            Self::CargoFuzz => CARGO_FUZZ.to_string(),
         }
     }
 
@@ -74,6 +76,7 @@ impl Tool {
             Self::Chromium => Ok(chromium::find().is_some()),
             Self::Vulkan => Ok(vulkan::present()),
             Self::Pip => Ok(pip::command().is_some()),
+            Self::CargoFuzz => Ok(CARGO_FUZZ.present(context)),
         }
     }
 
@@ -88,6 +91,7 @@ impl Tool {
             Self::Chromium => chromium::bring(),
             Self::Vulkan => vulkan::bring(),
             Self::Pip => pip::bring(),
+            Self::CargoFuzz => CARGO_FUZZ.bring(context),
         }
     }
 }

@@ -1,5 +1,6 @@
 //! Running tests, all of them or some, and counting them over every runner.
 
+mod hostile;
 mod suites;
 mod tally;
 

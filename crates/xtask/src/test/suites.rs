@@ -4,11 +4,13 @@ use std::ffi::OsStr;
 use std::fs;
 use std::path::PathBuf;
 
+use super::hostile::Counts;
 use super::tally::{CargoReader, NodeReader, Reader, Tally};
 use crate::build::{self, Part};
 use crate::context::Context;
 use crate::error::{Doing, Result, XtaskError};
 use crate::models;
+use crate::output;
 use crate::run::Run;
 use crate::setup::{self, Tool};
 
@@ -60,8 +62,16 @@ fn rust(context: &Context, filter: Option<&str>) -> Result<Tally> {
 }
 
 fn hostile(context: &Context, filter: Option<&str>) -> Result<Tally> {
-    let run = Run::cargo_native(context, "test").args(["--no-fail-fast", "--test", "hostile*"]);
-    cargo(context, run.label("hostile"), filter)
+    setup::ensure(context, &[Tool::Rust, Tool::Node])?;
+    let mut counts = Counts::default();
+    let native = Run::cargo_native(context, "test").args(["--no-fail-fast", "--test", "hostile*"]);
+    let mut tally = cargo_seen(context, native.label("hostile"), filter, |line| counts.line(line))?;
+    // The same as 32-bit WebAssembly, where a length in a file need not fit what counts memory.
+    let wasm = wasi(context).args(["--test", "hostile"]).label("hostile wasm");
+    let wasm = ["nearside-gguf", "nearside-text"].iter().fold(wasm, |run, package| run.args(["--package", package]));
+    tally.add(cargo_seen(context, wasm, filter, |line| counts.line(line))?);
+    output::say(&format!("         {counts}"));
+    Ok(tally)
 }
 
 fn gpu(context: &Context, filter: Option<&str>) -> Result<Tally> {
@@ -92,14 +102,18 @@ fn gpu(context: &Context, filter: Option<&str>) -> Result<Tally> {
 fn wasm(context: &Context, filter: Option<&str>) -> Result<Tally> {
     setup::ensure(context, &[Tool::Rust, Tool::Node])?;
     models::ensure(context, models::DEFAULT)?;
-    let runner = format!("node --no-warnings {}", context.in_root("crates/xtask/wasi.mjs").display());
-    let run = Run::cargo(&context.wasm_target())
-        .args(["test", "--locked", "--target", "wasm32-wasip1", "--lib", "--no-fail-fast"])
-        .env("CARGO_TARGET_WASM32_WASIP1_RUNNER", runner)
-        .env("CARGO_TARGET_WASM32_WASIP1_RUSTFLAGS", "-Ctarget-feature=+simd128")
-        .label("wasm");
+    let run = wasi(context).arg("--lib").label("wasm");
     let run = AS_WASM.iter().fold(run, |run, package| run.args(["--package", package]));
     cargo(context, run, filter)
+}
+
+/// `cargo test` of WebAssembly programs, which Node runs.
+fn wasi(context: &Context) -> Run {
+    let runner = format!("node --no-warnings {}", context.in_root("crates/xtask/wasi.mjs").display());
+    Run::cargo(&context.wasm_target())
+        .args(["test", "--locked", "--target", "wasm32-wasip1", "--no-fail-fast"])
+        .env("CARGO_TARGET_WASM32_WASIP1_RUNNER", runner)
+        .env("CARGO_TARGET_WASM32_WASIP1_RUSTFLAGS", "-Ctarget-feature=+simd128")
 }
 
 fn worker(context: &Context, filter: Option<&str>) -> Result<Tally> {
@@ -117,9 +131,13 @@ fn browser(context: &Context, filter: Option<&str>) -> Result<Tally> {
 }
 
 fn cargo(context: &Context, run: Run, filter: Option<&str>) -> Result<Tally> {
+    cargo_seen(context, run, filter, |_| {})
+}
+
+fn cargo_seen(context: &Context, run: Run, filter: Option<&str>, seen: impl FnMut(&str)) -> Result<Tally> {
     let run = filter.into_iter().fold(run, Run::arg);
     let run = run.args(["--", "--show-output"]).folder(context.root());
-    observe::<CargoReader>(super::with_places(context, run))
+    observe::<CargoReader>(super::with_places(context, run), seen)
 }
 
 fn node(context: &Context, folder: &str, run: Run, filter: Option<&str>) -> Result<Tally> {
@@ -127,7 +145,7 @@ fn node(context: &Context, folder: &str, run: Run, filter: Option<&str>) -> Resu
     let run = run.args(["--test", "--test-reporter=spec", "--test-concurrency=1", TEST_TIMEOUT]);
     let run = filter.into_iter().fold(run, |run, filter| run.arg(format!("--test-name-pattern={filter}")));
     let run = run.args(files.iter().map(|file| file.as_os_str())).label(folder).folder(context.root());
-    observe::<NodeReader>(super::with_places(context, run))
+    observe::<NodeReader>(super::with_places(context, run), |_| {})
 }
 
 /// The test files of a folder; naming them works in every version of Node, naming the folder does not.
@@ -147,10 +165,13 @@ fn test_files(context: &Context, folder: &str) -> Result<Vec<PathBuf>> {
     Ok(files)
 }
 
-fn observe<R: Reader>(run: Run) -> Result<Tally> {
+fn observe<R: Reader>(run: Run, mut seen: impl FnMut(&str)) -> Result<Tally> {
     let mut reader = R::default();
     let shown = run.shown().to_owned();
-    let status = run.observe(|line| reader.line(line))?;
+    let status = run.observe(|line| {
+        reader.line(line);
+        seen(line);
+    })?;
     let mut tally = reader.finish();
     if !status.success() && tally.failed == 0 {
         tally.fail(format!("`{shown}` ended with {status} and named no failed test"));
