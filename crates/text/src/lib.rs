@@ -2,8 +2,9 @@
 //!
 //! A [`Tokenizer`] turns text into token ids exactly as the model was trained: byte-level BPE (`gpt2`), BPE over
 //! characters (`gemma4`) or `SentencePiece` (`llama`). A [`StreamDecoder`] turns ids back into text one at a time and never gives out half
-//! a character. A [`ChatTemplate`] lays a conversation out as the text that the model expects. The file may be
-//! hostile: every id is checked on loading, and a template runs within bounds.
+//! a character. A [`ChatTemplate`] lays a conversation out as the text that the model expects, tools and all, and a
+//! [`reply::ReplyParser`] takes apart what the model answers. The file may be hostile: every id is checked on loading,
+//! and a template runs within bounds.
 //!
 //! ```
 //! use nearside_gguf::{Metadata, Value};

@@ -114,6 +114,10 @@ fn thoughts_are_kept_apart_and_only_at_the_beginning() {
     assert_eq!(read("<think>never closed </thi"), json!([{"thinks": "never closed </thi"}]));
     assert_eq!(read("Write <think>x</think>."), json!(["Write <think>x</think>."]));
     assert_eq!(read("  a <tool_call> b < "), json!(["  a <tool_call> b < "]));
+    let wide = " ".repeat(100);
+    assert_eq!(read(&format!("{wide}<think>a{wide}</think>b")), json!([format!("{wide}<think>a{wide}</think>b")]));
+    assert_eq!(read(&format!("<think>a{wide}</think>b")), json!([{ "thinks": format!("a{wide}") }, "b"]));
+    assert_eq!(QWEN.read(&TOOLS, &format!("a{wide}<tool_call>b")), json!([format!("a{wide}<tool_call>b")]));
     assert_eq!(read(""), json!([]));
     assert_eq!(read("<thi"), json!(["<thi"]));
     let opened = Family { prompt: "<|im_start|>assistant\n<think>\n", ..QWEN };
@@ -144,6 +148,7 @@ fn llama_calls_without_marks() {
         r#"{"name": "stranger", "parameters": {}} and on"#,
         r#"{"answer": 42, "list": [1, {"a": "b"}]}"#,
         "{ not JSON } at all",
+        "  {\"name\": 1} and [2]",
         "[1] is a footnote",
         "[weather] is a word",
         "[stranger(a=1)]",
@@ -152,6 +157,8 @@ fn llama_calls_without_marks() {
     ] {
         assert_eq!(read(text), json!([text]));
     }
+    let far = format!("{}{{\"name\": \"weather\"}}]", "[ ".repeat(80));
+    assert_eq!(read(&far), json!([far]), "no call is so deep");
     let call = r#"{"name": "weather", "parameters": {"city": "Oslo"}}"#;
     assert_eq!(LLAMA.read(&[], call), json!([call]), "without tools nothing is a call");
 }

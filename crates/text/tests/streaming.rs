@@ -80,6 +80,15 @@ fn marks_and_strangers_have_no_text() {
 }
 
 #[test]
+fn marks_are_shown_where_the_caller_wants_them() {
+    for (tokenizer, mark) in [(byte_level(), "<|mark|>"), (byte_fallback(), "<s>")] {
+        let mut decoder = StreamDecoder::showing(&tokenizer, &["<unknown>", mark]);
+        assert_eq!(decoder.push(&tokenizer, 256), mark);
+        assert_eq!(decoder.push(&tokenizer, 104), "h");
+    }
+}
+
+#[test]
 fn every_text_survives_the_round_trip() {
     let texts = ["", " ", "  a", "a  ", "\n\n", "\t x\r\n", TEXT, "<|mark|>", "▁", "\u{feff}a", "a\u{200d}b"];
     let tokenizer = byte_level();

@@ -60,6 +60,8 @@ pub struct ReplyParser {
     after_thought: bool,
     /// Whether what separates calls may come next.
     after_bare: bool,
+    /// Whether what was given out last was white space, too much of it to be held back.
+    spilled: bool,
 }
 
 impl ReplyParser {
@@ -84,6 +86,7 @@ impl ReplyParser {
             tries: 0,
             after_thought: false,
             after_bare: false,
+            spilled: false,
         }
     }
 
@@ -176,13 +179,12 @@ impl ReplyParser {
         let Some((at, marks)) = first else {
             let marks = self.format.calls.iter().map(|marks| marks.open);
             let marks: Vec<&str> = marks.chain(self.format.wrappers.iter().copied()).collect();
-            let keep = held(&self.pending, &marks);
-            let give = self.pending.len() - keep;
-            say(events, &self.pending[..give]);
-            self.pending.drain(..give);
+            let give = self.pending.len() - self.held(&marks);
+            say(events, self.give(give).as_str());
             return false;
         };
-        say(events, self.pending[..at].trim_end());
+        say(events, &self.pending[..at - self.space_before(at)]);
+        self.spilled = false;
         let length = match marks {
             Some(marks) => {
                 self.state = State::Call(marks);
@@ -205,22 +207,22 @@ impl ReplyParser {
             begun = !self.pending.is_empty();
         }
         if let Some(at) = self.pending.find(close) {
-            think(events, self.pending[..at].trim_end());
+            think(events, &self.pending[..at - self.space_before(at)]);
+            self.spilled = false;
             self.pending.drain(..at + close.len());
             self.state = State::Start;
             self.after_thought = true;
             return true;
         }
-        let give = self.pending.len() - held(&self.pending, &[close]);
-        think(events, &self.pending[..give]);
-        self.pending.drain(..give);
+        let give = self.pending.len() - self.held(&[close]);
+        think(events, self.give(give).as_str());
         self.state = State::Thinking { close, begun };
         false
     }
 
     fn call(&mut self, marks: Marks, events: &mut Vec<ReplyEvent>) -> bool {
         let close = (!marks.close.is_empty()).then(|| self.pending[self.searched..].find(marks.close)).flatten();
-        let Some(at) = close.map(|at| at + self.searched) else {
+        let Some(at) = close.map(|at| at + self.searched).filter(|at| *at <= CALL_LIMIT) else {
             if self.pending.len() > CALL_LIMIT {
                 return self.not_a_call(marks, self.pending.len(), events);
             }
@@ -263,7 +265,6 @@ impl ReplyParser {
 
     fn bare(&mut self, mut scan: Scan, events: &mut Vec<ReplyEvent>) -> bool {
         let text = self.pending.trim_start();
-        let begin = self.pending.len() - text.len();
         let end = if text.starts_with(FENCE) {
             // The closing fence stands on a line of its own, so that the search never meets half of one.
             let from = text.floor_char_boundary(self.searched.max(FENCE.len()));
@@ -271,6 +272,9 @@ impl ReplyParser {
         } else {
             scan.end(&text.as_bytes()[self.searched..]).map(|at| at + self.searched)
         };
+        if !self.may_be_call(text) {
+            return self.bare_text();
+        }
         if let Some(end) = end {
             let Some(calls) = self.bare_calls(&text[..end]) else { return self.bare_text() };
             events.extend(calls.into_iter().map(ReplyEvent::Call));
@@ -280,11 +284,10 @@ impl ReplyParser {
             (self.after_thought, self.after_bare) = (true, true);
             return true;
         }
-        if self.pending.len() > CALL_LIMIT || !self.may_be_call(text) {
+        if self.pending.len() > CALL_LIMIT {
             return self.bare_text();
         }
         self.searched = if text.starts_with(FENCE) { text.len().saturating_sub(CLOSING.len()) } else { text.len() };
-        self.pending.drain(..begin);
         self.state = State::Bare(scan);
         false
     }
@@ -308,6 +311,38 @@ impl ReplyParser {
         calls.iter().all(|call| self.tools.contains(&call.name)).then_some(calls)
     }
 
+    /// Takes the first `length` bytes, which are decided.
+    fn give(&mut self, length: usize) -> String {
+        let given: String = self.pending.drain(..length).collect();
+        if !given.is_empty() {
+            self.spilled = given.ends_with(char::is_whitespace);
+        }
+        given
+    }
+
+    /// How many bytes at the end may be part of a mark, or of the white space before one.
+    fn held(&self, marks: &[&str]) -> usize {
+        if marks.is_empty() {
+            return 0;
+        }
+        let text = &self.pending;
+        let begun = |mark: &&str| {
+            let most = mark.len().min(text.len() + 1);
+            let starts = (1..most).filter(|length| mark.is_char_boundary(*length));
+            starts.rev().find(|length| text.ends_with(&mark[..*length]))
+        };
+        let mark = marks.iter().filter_map(begun).max().unwrap_or(0);
+        mark + self.space_before(text.len() - mark)
+    }
+
+    /// How much white space before a place is no part of the text if a mark follows there.
+    fn space_before(&self, place: usize) -> usize {
+        let before = &self.pending[..place];
+        let space = before.len() - before.trim_end().len();
+        let spilled = self.spilled && space == before.len();
+        if spilled || space > SPACE_LIMIT { 0 } else { space }
+    }
+
     /// Whether a value that has begun like this can become a call.
     fn may_be_call(&self, text: &str) -> bool {
         let text = &text[..text.floor_char_boundary(HEAD)];
@@ -320,8 +355,8 @@ impl ReplyParser {
             },
         };
         let inner = text.trim_start_matches(|character: char| character.is_whitespace() || "[{".contains(character));
-        if inner.is_empty() {
-            return text.len() < HEAD / 2;
+        if text.len() - inner.len() >= HEAD / 2 {
+            return false;
         }
         let names = |whole: bool, word: &str, name: &str| if whole { name == word } else { name.starts_with(word) };
         if let Some(key) = inner.strip_prefix('"') {
@@ -331,22 +366,6 @@ impl ReplyParser {
         let (word, whole) = inner.split_once('(').map_or((inner, false), |(word, _)| (word, true));
         self.tools.iter().any(|tool| names(whole, word, tool))
     }
-}
-
-/// How many bytes at the end may be part of a mark, or of the white space before one.
-fn held(text: &str, marks: &[&str]) -> usize {
-    if marks.is_empty() {
-        return 0;
-    }
-    let begun = |mark: &&str| {
-        let most = mark.len().min(text.len() + 1);
-        let starts = (1..most).filter(|length| mark.is_char_boundary(*length));
-        starts.rev().find(|length| text.ends_with(&mark[..*length]))
-    };
-    let mark = marks.iter().filter_map(begun).max().unwrap_or(0);
-    let before = &text[..text.len() - mark];
-    let space = before.len() - before.trim_end().len();
-    if space > SPACE_LIMIT { mark } else { mark + space }
 }
 
 fn say(events: &mut Vec<ReplyEvent>, text: &str) {

@@ -1,6 +1,7 @@
 //! How long the largest vocabularies take to load, natively and as WebAssembly.
 
 use std::path::Path;
+use std::process::ExitCode;
 
 use crate::context::Context;
 use crate::error::Result;
@@ -11,7 +12,7 @@ use crate::setup::{self, Tool};
 /// The tokenizers with 128k to 262k tokens among the reference's.
 const VOCABULARIES: [&str; 4] = ["llama-bpe", "qwen2", "qwen35", "gemma-4"];
 
-pub(super) fn run(context: &Context) -> Result<()> {
+pub(super) fn run(context: &Context) -> Result<ExitCode> {
     setup::ensure(context, &[Tool::Rust, Tool::Node])?;
     models::ensure_vocabularies(context);
     let runner = format!("node --no-warnings {}", context.in_root("crates/xtask/wasi.mjs").display());
@@ -31,5 +32,5 @@ pub(super) fn run(context: &Context) -> Result<()> {
             .label(&format!("{name}, wasm"))
             .stream()?;
     }
-    Ok(())
+    Ok(ExitCode::SUCCESS)
 }
