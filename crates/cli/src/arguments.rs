@@ -70,6 +70,24 @@ impl From<CacheName> for CacheFormat {
     }
 }
 
+/// Where tokens are foreseen from, on the command line.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum SpeculationArgument {
+    /// What stood in the text before.
+    Lookup,
+    /// A smaller model of the same family.
+    Draft(PathBuf),
+}
+
+/// `lookup`, or a file.
+pub(crate) fn speculation(text: &str) -> Result<SpeculationArgument, String> {
+    match text {
+        "" => Err("it must be `lookup` or a model's file".to_owned()),
+        "lookup" => Ok(SpeculationArgument::Lookup),
+        file => Ok(SpeculationArgument::Draft(PathBuf::from(file))),
+    }
+}
+
 /// An adapter on the command line.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) struct AdapterArgument {

@@ -10,7 +10,7 @@ use nearside_gguf::{ByteSource, Gguf};
 use nearside_text::SpecialTokens;
 use serde::Serialize;
 
-use crate::arguments::{CommonArguments, ModelArguments, positive};
+use crate::arguments::{CommonArguments, ModelArguments, SpeculationArgument, positive, speculation};
 use crate::backend::BackendReport;
 use crate::failure::Failure;
 use crate::generate::{Moment, generate, milliseconds};
@@ -19,12 +19,15 @@ use crate::machine::Machine;
 use crate::model::{Opened, open, read_table};
 use crate::output::{self, size};
 use crate::progress::Progress;
+use crate::speculate;
 
 /// The examples below the options.
 const EXAMPLES: &str = "\
 Examples:
   nearside bench --model smollm2.gguf
-  nearside bench --model qwen.gguf --backend cpu --prompt-tokens 64 --tokens 32 --rounds 3 --json";
+  nearside bench --model qwen.gguf --backend cpu --prompt-tokens 64 --tokens 32 --rounds 3 --json
+  nearside bench --model qwen-1.5b.gguf --speculate lookup
+  nearside bench --model qwen-1.5b.gguf --speculate qwen-0.5b.gguf --tokens 128";
 
 /// Ordinary words, repeated to whatever length a prompt is to have.
 const TEXT: &str = "The river rises in the hills to the north, turns east below the old mill, and reaches the sea after \
@@ -48,12 +51,16 @@ pub(crate) struct Arguments {
     /// How often, after one round of warming up
     #[arg(long, value_name = "COUNT", default_value_t = 5, value_parser = positive)]
     rounds: usize,
+
+    /// Measure speculation instead: a passage is copied out of the prompt with and without it
+    #[arg(long, value_name = "lookup|FILE", value_parser = speculation)]
+    speculate: Option<SpeculationArgument>,
 }
 
 /// A median and what lies around it.
 #[derive(Debug, Serialize)]
-struct Spread {
-    median: f64,
+pub(crate) struct Spread {
+    pub(crate) median: f64,
     minimum: f64,
     maximum: f64,
 }
@@ -108,7 +115,11 @@ fn at_least_two(text: &str) -> Result<usize, String> {
 /// Runs the command.
 pub(crate) async fn run(arguments: Arguments, common: CommonArguments, interrupt: &Interrupt) -> Result<(), Failure> {
     let (source, gguf) = read_table(&arguments.model.model)?;
-    let Opened { mut engine, load } = open(&arguments.model, common, interrupt).await?;
+    let Opened { mut engine, load, .. } = open(&arguments.model, common, interrupt).await?;
+    if let Some(source) = &arguments.speculate {
+        let rounds = (arguments.tokens, arguments.rounds);
+        return speculate::run(engine, source, &arguments.model, rounds, common, interrupt).await;
+    }
     let room = engine.info().context;
     if arguments.prompt_tokens + arguments.tokens > room {
         return Err(Failure::Usage(format!(
@@ -244,12 +255,12 @@ fn weight_bytes_per_token(gguf: &Gguf) -> u64 {
         .sum()
 }
 
-fn hundredths(value: f64) -> f64 {
+pub(crate) fn hundredths(value: f64) -> f64 {
     (value * 100.0).round() / 100.0
 }
 
 /// Sorts and picks; of an even number the mean of the middle two.
-fn spread(values: impl Iterator<Item = f64>) -> Spread {
+pub(crate) fn spread(values: impl Iterator<Item = f64>) -> Spread {
     let mut values: Vec<f64> = values.collect();
     values.sort_by(f64::total_cmp);
     let middle = values.len() / 2;

@@ -10,7 +10,7 @@ use serde::Serialize;
 
 use crate::arguments::{CommonArguments, ModelArguments, SamplingArguments, positive};
 use crate::failure::Failure;
-use crate::generate::{Ending, Moment, Outcome, Timings, generate};
+use crate::generate::{Ending, Moment, Outcome, Timings, generate_on};
 use crate::interrupt::Interrupt;
 use crate::model::{Opened, open};
 use crate::output;
@@ -153,7 +153,7 @@ async fn answer(
     let options =
         GenerateOptions { sampling: how.sampling, max_tokens: how.max_tokens, when_full, ..GenerateOptions::default() };
     let mut progress = Some(Progress::new());
-    let outcome = generate(&mut opened.engine, session, &tokens, options, |moment| {
+    let outcome = generate_on(opened, interrupt, session, &tokens, options, |moment| {
         match moment {
             Moment::Prefill(done, total) => {
                 if let Some(progress) = &mut progress {

@@ -9,6 +9,8 @@ use nearside_text::Tokenizer;
 use serde::Serialize;
 
 use crate::failure::Failure;
+use crate::interrupt::Interrupt;
+use crate::model::{Opened, Reload};
 
 /// Why a generation ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
@@ -38,6 +40,10 @@ pub(crate) struct Outcome {
     pub(crate) reused_tokens: usize,
     /// How much of the conversation the model no longer saw at the end.
     pub(crate) dropped_tokens: usize,
+    /// Tokens that speculation foresaw.
+    pub(crate) drafted_tokens: usize,
+    /// Those of them that were right.
+    pub(crate) accepted_tokens: usize,
     /// From the start to the first token.
     pub(crate) first_token: Option<Duration>,
     /// From the first token to the last.
@@ -58,9 +64,35 @@ pub(crate) enum Moment<'a> {
     Tail(&'a str),
 }
 
+/// A device that is lost this often under one answer will be lost again.
+const MOST_LOSSES: usize = 3;
+
 /// Runs a generation to its end, or until `watch` breaks it off.
 pub(crate) async fn generate(
     engine: &mut Engine,
+    session: &mut Session,
+    prompt: &[TokenId],
+    options: GenerateOptions,
+    watch: impl FnMut(Moment<'_>) -> Result<ControlFlow<()>, Failure>,
+) -> Result<Outcome, Failure> {
+    run(engine, None, session, prompt, options, watch).await
+}
+
+/// The same, and a device that is lost meanwhile is survived.
+pub(crate) async fn generate_on(
+    opened: &mut Opened,
+    interrupt: &Interrupt,
+    session: &mut Session,
+    prompt: &[TokenId],
+    options: GenerateOptions,
+    watch: impl FnMut(Moment<'_>) -> Result<ControlFlow<()>, Failure>,
+) -> Result<Outcome, Failure> {
+    run(&mut opened.engine, Some((&opened.reload, interrupt)), session, prompt, options, watch).await
+}
+
+async fn run(
+    engine: &mut Engine,
+    reload: Option<(&Reload, &Interrupt)>,
     session: &mut Session,
     prompt: &[TokenId],
     options: GenerateOptions,
@@ -74,12 +106,25 @@ pub(crate) async fn generate(
         prompt_tokens: prompt.len(),
         reused_tokens: 0,
         dropped_tokens: 0,
+        drafted_tokens: 0,
+        accepted_tokens: 0,
         first_token: None,
         decode: Duration::ZERO,
         total: Duration::ZERO,
     };
     let mut generation = engine.generate(session, prompt, options)?;
-    while let Some(event) = generation.next().await? {
+    let mut losses = 0;
+    loop {
+        let event = match (generation.next().await, reload) {
+            (Ok(Some(event)), _) => event,
+            (Ok(None), _) => break,
+            (Err(error), Some((reload, interrupt))) if error.is_device_lost() && losses < MOST_LOSSES => {
+                losses += 1;
+                reload.under(&mut generation, interrupt).await?;
+                continue;
+            }
+            (Err(error), _) => return Err(error.into()),
+        };
         let flow = match event {
             Event::Prefill { done, total } => watch(Moment::Prefill(done, total))?,
             Event::Slid { dropped } => {
@@ -100,6 +145,8 @@ pub(crate) async fn generate(
                     FinishReason::ContextFull => Ending::ContextFull,
                 };
                 outcome.reused_tokens = finish.reused_tokens;
+                outcome.drafted_tokens = finish.drafted_tokens;
+                outcome.accepted_tokens = finish.accepted_tokens;
                 outcome.text.push_str(&finish.text_tail);
                 let _: ControlFlow<()> = watch(Moment::Tail(&finish.text_tail))?;
                 ControlFlow::Break(())

@@ -17,6 +17,7 @@ mod progress;
 mod run;
 mod serve;
 mod source;
+mod speculate;
 
 use std::process::ExitCode;
 

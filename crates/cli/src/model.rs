@@ -1,15 +1,15 @@
 //! From a path to a model that runs.
 
 use std::ops::ControlFlow;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::rc::Rc;
 use std::time::{Duration, Instant};
 
-use nearside_engine::backend::BackendError;
-use nearside_engine::{Engine, EngineError, EngineOptions};
+use nearside_engine::backend::{BackendError, BackendKind};
+use nearside_engine::{Engine, EngineError, EngineOptions, Generation};
 use nearside_gguf::Gguf;
 
-use crate::arguments::{AdapterArgument, CommonArguments, ModelArguments};
+use crate::arguments::{AdapterArgument, BackendName, CommonArguments, ModelArguments};
 use crate::backend::choose;
 use crate::failure::Failure;
 use crate::interrupt::Interrupt;
@@ -23,6 +23,36 @@ pub(crate) struct Opened {
     pub(crate) engine: Engine,
     /// How long reading and preparing it took, the choice of a backend not included.
     pub(crate) load: Duration,
+    /// For when its device is lost.
+    pub(crate) reload: Reload,
+}
+
+/// How a model is loaded again after its device was lost.
+pub(crate) struct Reload {
+    path: PathBuf,
+    backend: Option<BackendName>,
+}
+
+impl Reload {
+    /// Loads the model again under an answer, which then goes on. Where the GPU does not come back and nobody insists
+    /// on one, the CPU takes over.
+    pub(crate) async fn under(&self, generation: &mut Generation<'_>, interrupt: &Interrupt) -> Result<(), Failure> {
+        eprintln!("(the device was lost: loading the model again)");
+        let source = FileSource::open(&self.path)?;
+        let mut report = |_, _| if interrupt.is_raised() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) };
+        let choice = choose(self.backend).await?;
+        let failed = match generation.recover(&source, choice.backend.as_ref(), &mut report).await {
+            Ok(()) => return Ok(()),
+            Err(EngineError::Backend(BackendError::Cancelled)) => return Err(Failure::Interrupted),
+            Err(error) => error,
+        };
+        if self.backend == Some(BackendName::Gpu) || choice.backend.describe().kind == BackendKind::Cpu {
+            return Err(failed.into());
+        }
+        eprintln!("(it did not come back, and the CPU takes over: {failed})");
+        let choice = choose(Some(BackendName::Cpu)).await?;
+        Ok(generation.recover(&source, choice.backend.as_ref(), &mut report).await?)
+    }
 }
 
 /// Opens a file and reads its table.
@@ -58,7 +88,8 @@ pub(crate) async fn open(
         })?;
     interrupt.check()?;
     use_adapters(&mut engine, &arguments.lora)?;
-    Ok(Opened { engine, load: started.elapsed() })
+    let reload = Reload { path: arguments.model.clone(), backend: common.backend };
+    Ok(Opened { engine, load: started.elapsed(), reload })
 }
 
 fn use_adapters(engine: &mut Engine, adapters: &[AdapterArgument]) -> Result<(), Failure> {

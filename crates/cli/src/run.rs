@@ -11,7 +11,7 @@ use serde::Serialize;
 use crate::arguments::{CommonArguments, ModelArguments, SamplingArguments, positive, text_or_stdin};
 use crate::backend::BackendReport;
 use crate::failure::Failure;
-use crate::generate::{Ending, Moment, Timings, generate};
+use crate::generate::{Ending, Moment, Timings, generate_on};
 use crate::interrupt::Interrupt;
 use crate::model::open;
 use crate::output;
@@ -100,7 +100,7 @@ pub(crate) async fn run(arguments: Arguments, common: CommonArguments, interrupt
 
     let mut session = engine.create_session()?;
     let mut progress = Some(Progress::new());
-    let outcome = generate(engine, &mut session, &prompt_ids, options, |moment| {
+    let outcome = generate_on(&mut opened, interrupt, &mut session, &prompt_ids, options, |moment| {
         match moment {
             Moment::Prefill(done, total) => {
                 if let Some(progress) = &mut progress {
@@ -122,7 +122,7 @@ pub(crate) async fn run(arguments: Arguments, common: CommonArguments, interrupt
     drop(progress);
 
     if common.json {
-        let info = engine.info();
+        let info = opened.engine.info();
         output::write_json(&Report {
             model: &info.name,
             backend: BackendReport::from(&info.backend),

@@ -93,3 +93,26 @@ fn bench_reports_rates_counters_and_the_machine() {
     assert!(report["per_token"]["dispatches"].as_f64().unwrap() > 0.0, "{report}");
     assert!(report["machine"]["threads"].as_u64().unwrap() > 0);
 }
+
+#[test]
+fn speculation_is_measured_beside_the_plain_way() {
+    let folder = Folder::new();
+    let model = folder.model();
+    let bench = |source: &str| {
+        let arguments = ["bench", "--model", &model, "--backend", "cpu", "--tokens", "24", "--rounds", "1"];
+        let ran = nearside(&[&arguments[..], &["--context", "4096", "--speculate", source, "--json"]].concat());
+        assert_eq!(ran.code, Some(0), "{}", ran.stderr);
+        ran.json()
+    };
+    for source in ["lookup", &model] {
+        let report = bench(source);
+        assert_eq!((&report["identical"], &report["tokens"]), (&json!(true), &json!(24)), "{report}");
+        assert!(report["accepted_tokens"].as_u64() <= report["drafted_tokens"].as_u64(), "{report}");
+        assert!(report["speed_up"].as_f64().unwrap() > 0.0, "{report}");
+    }
+    // A model drafts for itself without a miss.
+    assert!(bench(&model)["acceptance"].as_f64().unwrap() > 0.99);
+    let ran = nearside(&["bench", "--model", &model, "--backend", "cpu", "--speculate", "nothing.gguf"]);
+    assert_eq!(ran.code, Some(1));
+    assert!(ran.stderr.contains("nothing.gguf"), "{}", ran.stderr);
+}
