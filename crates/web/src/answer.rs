@@ -4,7 +4,7 @@ use std::ops::ControlFlow;
 
 use js_sys::Function;
 use nearside_engine::backend::Backend;
-use nearside_engine::{ContextPolicy, Event, GenerateOptions, GeneratedToken, Generation, Sampling};
+use nearside_engine::{ContextPolicy, EngineError, Event, GenerateOptions, GeneratedToken, Generation, Sampling};
 use nearside_route::{
     Consent, Decision, Mode, Policy, Profile, RequestFacts, Side, Signal, Situation, decide as hold,
     lowest_margin_signal, margin_signal, rules, score,
@@ -61,13 +61,13 @@ impl Asked {
         messages.map(|message| Message::new(message.role.clone(), message.text())).collect()
     }
 
-    fn facts(&self, prompt_tokens: usize, context: usize) -> RequestFacts {
+    fn facts(&self, prompt_tokens: usize, context: Option<usize>) -> RequestFacts {
         let last_user = self.request.messages.iter().rev().find(|message| message.role == "user");
         RequestFacts {
             text: last_user.map(nearside_wire::ChatMessage::text).unwrap_or_default(),
             prompt_tokens,
             answer_tokens: self.request.token_limit().unwrap_or(0),
-            context: Some(context),
+            context,
             attachments: self.request.attachments(),
             force: None,
         }
@@ -119,11 +119,19 @@ impl Asked {
     }
 }
 
+/// How many tokens a conversation may have here; as many as it likes where its beginning may be forgotten.
+fn room(engine: &nearside_engine::Engine, when_full: WhenFull) -> Option<usize> {
+    match when_full {
+        WhenFull::Stop => Some(engine.info().context),
+        WhenFull::Slide => None,
+    }
+}
+
 /// Scores a request: the rules, and unless these settle it, the first tokens.
 pub(crate) async fn decide(engine: &mut Engine, asked: &Asked, go_on: &Function) -> Result<Decision, WebError> {
     let Engine { loaded: engine, session, device, when_full } = engine;
     let prompt = engine.chat_tokens(&asked.messages())?;
-    let mut signals = rules(&asked.facts(prompt.len(), engine.info().context));
+    let mut signals = rules(&asked.facts(prompt.len(), room(engine, *when_full)));
     let first = asked.decide(&signals);
     if first.side == Side::Far || first.blocked || !asked.may_cross() {
         return Ok(first);
@@ -147,9 +155,13 @@ pub(crate) async fn decide(engine: &mut Engine, asked: &Asked, go_on: &Function)
 pub(crate) async fn answer(engine: &mut Engine, asked: &Asked, emit: &Function) -> Result<Outcome, WebError> {
     let Engine { loaded: engine, session, device, when_full } = engine;
     let prompt = engine.chat_tokens(&asked.messages())?;
-    let mut signals = rules(&asked.facts(prompt.len(), engine.info().context));
+    let mut signals = rules(&asked.facts(prompt.len(), room(engine, *when_full)));
     let decision = asked.decide(&signals);
     if decision.blocked {
+        let context = engine.info().context;
+        if room(engine, *when_full).is_some() && prompt.len() > context {
+            return Err(EngineError::PromptTooLong { tokens: prompt.len(), context }.into());
+        }
         return Err(WebError::Blocked { reasons: decision.reasons.join(" ") });
     }
     if decision.side == Side::Far {

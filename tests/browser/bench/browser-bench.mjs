@@ -9,7 +9,7 @@ import { parseArgs } from 'node:util';
 import { launch } from '../support/browser.mjs';
 import { servePackage, sha256 } from '../support/fixtures.mjs';
 import { foreignWork, load, machine, watchMemory } from './machine.mjs';
-import { median, ratios, row, table } from './report.mjs';
+import { median, printResult, ratios, row, table } from './report.mjs';
 
 const HERE = path.dirname(fileURLToPath(import.meta.url));
 const CONTEXT = 1024;
@@ -138,7 +138,7 @@ try {
     rows,
     ratios: ratios(rows),
   };
-  console.log(`result:${values.json ? JSON.stringify(report) : table(report)}`);
+  printResult(values.json ? JSON.stringify(report) : table(report));
 } catch (error) {
   say(`browser bench failed: ${error.stack ?? error}`);
   process.exitCode = 1;

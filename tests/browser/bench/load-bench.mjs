@@ -11,7 +11,7 @@ import { launch } from '../support/browser.mjs';
 import { servePackage, sha256 } from '../support/fixtures.mjs';
 import { openPackage } from '../support/page.mjs';
 import { load, machine } from './machine.mjs';
-import { median } from './report.mjs';
+import { median, printResult } from './report.mjs';
 
 const BARS = { load: 0.7, follow_up: 15 };
 const CONTEXT = 2048;
@@ -142,7 +142,7 @@ try {
     Object.assign(report, { rounds, first_token: await loading(browser), follow_up: await followUp(browser) });
   }
   const lines = Object.entries(report).map(([name, value]) => `${name}: ${JSON.stringify(value)}`);
-  console.log(`result:${values.json ? JSON.stringify(report) : lines.join('\n')}`);
+  printResult(values.json ? JSON.stringify(report) : lines.join('\n'));
 } catch (error) {
   say(`load bench failed: ${error.stack ?? error}`);
   process.exitCode = 1;

@@ -78,3 +78,10 @@ export function table(report) {
   const about = `${report.machine}; ${report.rounds} rounds after a warm-up; load ${report.load_at_start} at the start`;
   return [about, ...text].join('\n');
 }
+
+/** Prints what was found so that the caller can tell it from what was said on the way. */
+export function printResult(text) {
+  for (const line of text.split('\n')) {
+    console.log(`result:${line}`);
+  }
+}

@@ -1,6 +1,6 @@
 // What the tests stand on: folders of the checkout, model files, and the two sites.
 import { createHash } from 'node:crypto';
-import { createReadStream, existsSync, statSync } from 'node:fs';
+import { createReadStream, existsSync, readFileSync, statSync } from 'node:fs';
 import { homedir } from 'node:os';
 import path from 'node:path';
 import { fileURLToPath } from 'node:url';
@@ -58,6 +58,14 @@ export function servePackage({ routes = {}, mounts = [], ...options } = {}) {
     routes: { '/': '', '/blank.html': '<!doctype html><title>test</title>', '/favicon.ico': '', ...routes },
     ...options,
   });
+}
+
+/** The same, with lines that `prelude` gives run in the package's worker before its own. */
+export function servePackageWith(prelude) {
+  const worker = readFileSync(`${PACKAGE}/worker.js`, 'utf8');
+  const answer = (_request, response) =>
+    response.writeHead(200, { 'Content-Type': 'text/javascript' }).end(`${prelude()}\n${worker}`);
+  return servePackage({ routes: { '/package/worker.js': answer } });
 }
 
 /** A server with the built demo, configured for these models and this Worker. */

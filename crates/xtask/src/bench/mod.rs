@@ -43,19 +43,14 @@ pub(crate) fn bench(context: &Context, bench: &Bench) -> Result<ExitCode> {
     }
 }
 
-/// Runs a script that tells what it is doing as it goes, and prints what it found: the lines after the last that
-/// begins with `result:`.
+/// Runs a script that tells what it is doing as it goes, and prints what it found: the lines that begin with `result:`.
 fn report(run: Run) -> Result<()> {
-    let mut found: Option<Vec<String>> = None;
+    let mut lines = Vec::new();
     let shown = run.shown().to_owned();
-    run.stream_with(|line| {
-        if let Some(first) = line.strip_prefix("result:") {
-            found = Some(vec![first.trim_start().to_owned()]);
-        } else if let Some(lines) = &mut found {
-            lines.push(line.to_owned());
-        }
-    })?;
-    let lines = found.ok_or_else(|| XtaskError::Stopped(format!("`{shown}` printed no result")))?;
+    run.stream_with(|line| lines.extend(line.strip_prefix("result:").map(str::to_owned)))?;
+    if lines.is_empty() {
+        return Err(XtaskError::Stopped(format!("`{shown}` printed no result")));
+    }
     output::result(&lines.join("\n"));
     Ok(())
 }
