@@ -91,6 +91,7 @@ async function peakMemory(side, options) {
 async function compare(one) {
   const options = await optionsOf(one);
   const peak = { ours: await peakMemory('nearside', options), theirs: await peakMemory(one.peer, options) };
+  say(`${nameOf(one)} peak memory: ours ${peak.ours} MiB, theirs ${peak.theirs} MiB`);
   const browser = await launch({ webgpu: false });
   try {
     const sides = {
