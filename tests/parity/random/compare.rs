@@ -39,7 +39,7 @@ pub(crate) fn compare(name: &str, backend: &dyn Backend) {
     let mut failures = Vec::new();
     for model in models::models() {
         let file = model.file();
-        let hash: String = Sha256::digest(&file).iter().map(|byte| format!("{byte:02x}")).collect();
+        let hash = Sha256::digest(&file).iter().fold(String::new(), |hash, byte| hash + &format!("{byte:02x}"));
         for context in model.contexts {
             let label = format!("{name}: {} in a context of {context}", model.name);
             let vector = vector(&model, *context);
