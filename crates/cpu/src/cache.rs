@@ -181,3 +181,65 @@ impl Cache {
         Self { layers: self.layers.iter().map(layer).collect(), length, format: self.format }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const SHAPES: [CacheShape; 2] = [CacheShape { heads: 2, head_dim: 40 }, CacheShape { heads: 1, head_dim: 8 }];
+
+    fn pages(cache: &Cache) -> Vec<usize> {
+        cache.layers.iter().map(|layer| layer.pages.len()).collect()
+    }
+
+    #[test]
+    fn memory_follows_the_conversation() {
+        let mut cache = Cache::new(&SHAPES, CacheFormat::Q8_0);
+        assert_eq!(pages(&cache), [0, 0]);
+        for (start, end, expected) in [(0, 1, 1), (1, 64, 1), (64, 65, 2), (65, 300, 5), (10, 12, 5)] {
+            cache.reserve(start, end).expect("room for a few positions");
+            assert_eq!(pages(&cache), [expected, expected], "{start}..{end}");
+        }
+    }
+
+    #[test]
+    fn bytes_take_about_half_of_what_half_floats_take() {
+        let shape = CacheShape { heads: 3, head_dim: 64 };
+        let size = |format| match Page::new(shape, format).expect("room for a page") {
+            Page::Half { keys, values } => size_of_val(keys.as_slice()) + size_of_val(values.as_slice()),
+            Page::Bytes { keys, key_scales, values, value_scales } => {
+                keys.len() + values.len() + size_of_val(key_scales.as_slice()) + size_of_val(value_scales.as_slice())
+            }
+        };
+        assert_eq!(size(CacheFormat::F16), 2 * 3 * 64 * PAGE * 2);
+        // 34 bytes for each 32 elements.
+        assert_eq!(size(CacheFormat::Q8_0), 2 * 3 * 64 * PAGE * 34 / 32);
+    }
+
+    #[test]
+    fn forks_share_pages_until_one_of_them_changes_one() {
+        let mut parent = Cache::new(&SHAPES, CacheFormat::F16);
+        parent.reserve(0, 200).expect("room for a few positions");
+        parent.length = 200;
+        let mut fork = parent.fork(130);
+        assert_eq!((pages(&fork), fork.length), (vec![3, 3], 130));
+        let shared = |one: &Cache, other: &Cache| -> Vec<bool> {
+            one.layers[0].pages.iter().zip(&other.layers[0].pages).map(|(one, other)| Arc::ptr_eq(one, other)).collect()
+        };
+        assert_eq!(shared(&parent, &fork), [true; 3]);
+        fork.reserve(130, 131).expect("room for a page");
+        assert_eq!(shared(&parent, &fork), [true, true, false]);
+        parent.reserve(0, 1).expect("room for a page");
+        assert_eq!(shared(&parent, &fork), [false, true, false]);
+    }
+
+    #[test]
+    fn values_too_large_for_half_floats_become_the_largest() {
+        assert!(half(1e9).to_f32().total_cmp(&65504.0).is_eq());
+        assert!(half(f32::NEG_INFINITY).to_f32().total_cmp(&-65504.0).is_eq());
+        let (scale, steps) = quantized(&[1e9, -1e9, 0.0]);
+        assert!(scale.is_finite() && steps[..3] == [127, -127, 0]);
+        let (scale, steps) = quantized(&[0.0; 5]);
+        assert!(scale.to_f32() == 0.0 && steps == [0; BLOCK]);
+    }
+}
