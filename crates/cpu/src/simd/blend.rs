@@ -3,6 +3,15 @@
 //! Sums lie along the columns, so that nothing is summed across a vector, and each piece of the matrix is
 //! taken apart once for up to four rows.
 
+#[cfg(target_arch = "x86_64")]
+mod avx2;
+#[cfg(target_arch = "x86_64")]
+mod avx512;
+#[cfg(all(target_arch = "wasm32", target_feature = "simd128"))]
+mod simd128;
+#[cfg(test)]
+mod tests;
+
 /// Widths of matrices are multiples of this.
 pub(crate) const COLUMNS: usize = 32;
 
@@ -19,7 +28,7 @@ pub(crate) struct Rows<T> {
 /// Every method may be called only where the instruction set is present, and with pointers to as many items as
 /// there are lanes; no pointer needs to be aligned.
 pub(super) trait Vector: Copy {
-    /// How many numbers; a power of two, at most 8.
+    /// How many numbers; a power of two, at most 16.
     const LANES: usize;
     /// The same number in every lane.
     unsafe fn splat(value: f32) -> Self;
@@ -85,7 +94,11 @@ pub(crate) fn add_product<T: Element>(sizes: Sizes, left: Rows<&[f32]>, right: R
     let right = Rows { items: right.items.as_ptr(), stride: right.stride };
     let output = Rows { items: output.items.as_mut_ptr(), stride: output.stride };
     #[cfg(target_arch = "x86_64")]
-    if super::elementwise::has_avx2() {
+    if is_x86_feature_detected!("avx512f") {
+        // SAFETY: the instructions are there, and the lengths were checked.
+        unsafe { avx512::product(sizes, left, right, output) };
+        return;
+    } else if super::elementwise::has_avx2() {
         // SAFETY: the instructions are there, and the lengths were checked.
         unsafe { avx2::product(sizes, left, right, output) };
         return;
@@ -118,8 +131,10 @@ unsafe fn product<V: Vector, T: Element>(
             let left = Rows { items: left.items.add(row * left.stride), stride: left.stride };
             let output = Rows { items: output.items.add(row * output.stride), stride: output.stride };
             row += match sizes.rows - row {
-                1 => some_rows::<V, T, 1, 4>(sizes, left, right, output),
-                2 => some_rows::<V, T, 2, 4>(sizes, left, right, output),
+                1 if V::LANES <= 8 => some_rows::<V, T, 1, 4>(sizes, left, right, output),
+                1 => some_rows::<V, T, 1, 2>(sizes, left, right, output),
+                2 if V::LANES <= 8 => some_rows::<V, T, 2, 4>(sizes, left, right, output),
+                2 => some_rows::<V, T, 2, 2>(sizes, left, right, output),
                 3 => some_rows::<V, T, 3, 2>(sizes, left, right, output),
                 _ => some_rows::<V, T, 4, 2>(sizes, left, right, output),
             };
@@ -172,129 +187,6 @@ unsafe fn some_rows<V: Vector, T: Element, const ROWS: usize, const PARTS: usize
     ROWS
 }
 
-#[cfg(target_arch = "x86_64")]
-mod avx2 {
-    use std::arch::x86_64::{
-        __m128i, __m256, _mm_loadl_epi64, _mm_loadu_si128, _mm256_add_ps, _mm256_cvtepi8_epi32, _mm256_cvtepi32_ps,
-        _mm256_cvtph_ps, _mm256_loadu_ps, _mm256_mul_ps, _mm256_set1_ps, _mm256_storeu_ps,
-    };
-
-    use super::{Element, Rows, Sizes, Vector};
-
-    /// # Safety
-    /// As for [`super::product`].
-    #[target_feature(enable = "avx2,fma,f16c")]
-    pub(super) unsafe fn product<T: Element>(
-        sizes: Sizes,
-        left: Rows<*const f32>,
-        right: Rows<*const T>,
-        output: Rows<*mut f32>,
-    ) {
-        // SAFETY: passed on, and the instructions are there.
-        unsafe { super::product::<__m256, T>(sizes, left, right, output) }
-    }
-
-    impl Vector for __m256 {
-        const LANES: usize = 8;
-
-        #[inline(always)]
-        unsafe fn splat(value: f32) -> Self {
-            // SAFETY: the caller promises the instructions.
-            unsafe { _mm256_set1_ps(value) }
-        }
-
-        #[inline(always)]
-        unsafe fn load(from: *const f32) -> Self {
-            // SAFETY: the caller promises the instructions and eight numbers.
-            unsafe { _mm256_loadu_ps(from) }
-        }
-
-        #[inline(always)]
-        unsafe fn store(self, to: *mut f32) {
-            // SAFETY: the caller promises the instructions and eight numbers.
-            unsafe { _mm256_storeu_ps(to, self) }
-        }
-
-        #[inline(always)]
-        #[expect(clippy::cast_ptr_alignment, reason = "the load asks for no alignment")]
-        unsafe fn halves(from: *const u16) -> Self {
-            // SAFETY: the caller promises the instructions and eight halves.
-            unsafe { _mm256_cvtph_ps(_mm_loadu_si128(from.cast::<__m128i>())) }
-        }
-
-        #[inline(always)]
-        #[expect(clippy::cast_ptr_alignment, reason = "the load asks for no alignment")]
-        unsafe fn bytes(from: *const i8) -> Self {
-            // SAFETY: the caller promises the instructions and eight bytes.
-            unsafe { _mm256_cvtepi32_ps(_mm256_cvtepi8_epi32(_mm_loadl_epi64(from.cast::<__m128i>()))) }
-        }
-
-        #[inline(always)]
-        unsafe fn plus_product(self, one: Self, other: Self) -> Self {
-            // SAFETY: the caller promises the instructions.
-            unsafe { _mm256_add_ps(self, _mm256_mul_ps(one, other)) }
-        }
-    }
-}
-
-#[cfg(all(target_arch = "wasm32", target_feature = "simd128"))]
-mod simd128 {
-    use std::arch::wasm32::{
-        f32x4_add, f32x4_convert_i32x4, f32x4_mul, f32x4_splat, i16x8_extend_low_i8x16, i32x4_extend_low_i16x8,
-        u32x4_extend_low_u16x8, u32x4_shl, u32x4_splat, v128, v128_and, v128_load, v128_load32_zero, v128_load64_zero,
-        v128_or, v128_store,
-    };
-
-    use super::Vector;
-
-    impl Vector for v128 {
-        const LANES: usize = 4;
-
-        #[inline(always)]
-        unsafe fn splat(value: f32) -> Self {
-            f32x4_splat(value)
-        }
-
-        #[inline(always)]
-        #[expect(clippy::cast_ptr_alignment, reason = "the load asks for no alignment")]
-        unsafe fn load(from: *const f32) -> Self {
-            // SAFETY: the caller promises four numbers.
-            unsafe { v128_load(from.cast::<v128>()) }
-        }
-
-        #[inline(always)]
-        #[expect(clippy::cast_ptr_alignment, reason = "the store asks for no alignment")]
-        unsafe fn store(self, to: *mut f32) {
-            // SAFETY: the caller promises four numbers.
-            unsafe { v128_store(to.cast::<v128>(), self) }
-        }
-
-        #[inline(always)]
-        #[expect(clippy::cast_ptr_alignment, reason = "the load asks for no alignment")]
-        unsafe fn halves(from: *const u16) -> Self {
-            // SAFETY: the caller promises four halves.
-            let bits = u32x4_extend_low_u16x8(unsafe { v128_load64_zero(from.cast::<u64>()) });
-            let magnitude = u32x4_shl(v128_and(bits, u32x4_splat(0x7fff)), 13);
-            let sign = u32x4_shl(v128_and(bits, u32x4_splat(0x8000)), 16);
-            // The exponent's bias differs by 112; multiplying sets it right, for the smallest numbers too.
-            v128_or(f32x4_mul(magnitude, u32x4_splat((112 + 127) << 23)), sign)
-        }
-
-        #[inline(always)]
-        #[expect(clippy::cast_ptr_alignment, reason = "the load asks for no alignment")]
-        unsafe fn bytes(from: *const i8) -> Self {
-            // SAFETY: the caller promises four bytes.
-            let bytes = unsafe { v128_load32_zero(from.cast::<u32>()) };
-            f32x4_convert_i32x4(i32x4_extend_low_i16x8(i16x8_extend_low_i8x16(bytes)))
-        }
-
-        #[inline(always)]
-        unsafe fn plus_product(self, one: Self, other: Self) -> Self {
-            f32x4_add(self, f32x4_mul(one, other))
-        }
-    }
-}
-
 /// No instruction set: an array, which a compiler may turn into a vector.
 #[cfg(any(test, not(all(target_arch = "wasm32", target_feature = "simd128"))))]
 #[derive(Clone, Copy)]
@@ -336,71 +228,5 @@ impl Vector for Plain {
     #[inline(always)]
     unsafe fn plus_product(self, one: Self, other: Self) -> Self {
         Self(std::array::from_fn(|lane| self.0[lane] + one.0[lane] * other.0[lane]))
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    /// A product by its definition, whose rows begin one item later than they need to.
-    fn plain(sizes: Sizes, left: Rows<&[f32]>, right: Rows<&dyn Fn(usize) -> f32>, output: &mut [f32]) {
-        for row in 0..sizes.rows {
-            for column in 0..sizes.columns {
-                let product =
-                    |inner| left.items[row * left.stride + inner] * (right.items)(inner * right.stride + column);
-                output[row * (sizes.columns + 1) + column] += (0..sizes.depth).map(product).sum::<f32>();
-            }
-        }
-    }
-
-    fn agrees<T: Element>(items: &[T], value: &dyn Fn(T) -> f32) {
-        let left: Vec<f32> = (0..700).map(|index| (index * 31 % 101) as f32 * 0.02 - 1.0).collect();
-        for rows in 0..=9 {
-            for (depth, columns) in [(0, 32), (1, 32), (7, 64), (64, 96), (33, 32)] {
-                let sizes = Sizes { rows, depth, columns };
-                let left = Rows { items: &left[..], stride: depth + 3 };
-                let mut outputs = [vec![0.5; 1000], vec![0.5; 1000], vec![0.5; 1000]];
-                let [ours, without, expected] = &mut outputs;
-                add_product(
-                    sizes,
-                    left,
-                    Rows { items, stride: columns + 5 },
-                    Rows { items: ours, stride: columns + 1 },
-                );
-                // SAFETY: the sizes were checked by the call before.
-                unsafe {
-                    product::<Plain, T>(
-                        sizes,
-                        Rows { items: left.items.as_ptr(), stride: left.stride },
-                        Rows { items: items.as_ptr(), stride: columns + 5 },
-                        Rows { items: without.as_mut_ptr(), stride: columns + 1 },
-                    );
-                }
-                let value = |index: usize| value(items[index]);
-                let right: Rows<&dyn Fn(usize) -> f32> = Rows { items: &value, stride: columns + 5 };
-                plain(sizes, left, right, expected);
-                for ((ours, without), expected) in ours.iter().zip(without).zip(expected) {
-                    let bound = 1e-4 * expected.abs().max(1.0);
-                    assert!((*ours - *expected).abs() <= bound, "{rows} {depth} {columns}: {ours} for {expected}");
-                    assert!(
-                        (*without - *expected).abs() <= bound,
-                        "{rows} {depth} {columns}: {without} for {expected}"
-                    );
-                }
-            }
-        }
-    }
-
-    #[test]
-    fn products_equal_their_definition_at_odd_sizes() {
-        let numbers: Vec<f32> = (0..7000).map(|index| (index * 37 % 103) as f32 * 0.3 - 15.0).collect();
-        let halves: Vec<u16> = numbers.iter().map(|number| half::f16::from_f32(*number).to_bits()).collect();
-        agrees(&halves, &|bits| half::f16::from_bits(bits).to_f32());
-        let bytes: Vec<i8> = numbers.iter().map(|number| (number * 8.0) as i8).collect();
-        agrees(&bytes, &|byte| f32::from(byte));
-        // The smallest and the largest half floats.
-        let extremes: Vec<u16> = (0..7000).map(|index| [1, 0x8001, 0x0400, 0x7bff, 0x3c00][index % 5]).collect();
-        agrees(&extremes, &|bits| half::f16::from_bits(bits).to_f32());
     }
 }
