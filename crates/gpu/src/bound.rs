@@ -28,7 +28,8 @@ pub(crate) struct Dispatch {
 pub(crate) struct Operation {
     pub(crate) phase: Phase,
     pub(crate) single: Dispatch,
-    pub(crate) many: Option<Dispatch>,
+    /// The same as `single` when there is none.
+    pub(crate) many: Vec<Dispatch>,
 }
 
 /// Everything that a step encodes.
@@ -45,7 +46,7 @@ impl Bound {
     /// Binds the calls of a plan; programs that are new are compiled. The verdict is on the parameters' buffer.
     pub(crate) fn new(gpu: &Gpu, resources: &Resources, calls: &[Planned]) -> (Self, Verdict) {
         let mut allocations = Allocations::new(gpu);
-        let count: u64 = calls.iter().map(|planned| 1 + u64::from(planned.many.is_some())).sum();
+        let count: u64 = calls.iter().map(|planned| 1 + planned.many.len() as u64).sum();
         let usage = BufferUsages::UNIFORM | BufferUsages::COPY_DST;
         let (params, verdict) = allocations.start(gpu, count * ALIGNMENT, usage, "parameters");
         let mut binder = Binder { gpu, resources, params: &params, words: Vec::new(), recipes: Vec::new() };
@@ -54,7 +55,7 @@ impl Bound {
             .map(|planned| Operation {
                 phase: planned.phase,
                 single: binder.dispatch(&planned.single),
-                many: planned.many.as_ref().map(|call| binder.dispatch(call)),
+                many: planned.many.iter().map(|call| binder.dispatch(call)).collect(),
             })
             .collect();
         let Binder { words, recipes, .. } = binder;

@@ -156,17 +156,20 @@ impl GpuExecutor {
                 Phase::Body | Phase::Tail => wanted.rows,
                 Phase::Head | Phase::Change | Phase::Sample => wanted.choices,
             };
-            let dispatch = operation.many.as_ref().filter(|_| rows > 1).unwrap_or(&operation.single);
-            let group = match (&dispatch.groups, cache) {
-                (Groups::Shared(group), _) => group,
-                (Groups::PerCache(index), Some(cache)) => &cache.groups[*index],
-                (Groups::PerCache(_), None) => continue,
-            };
-            let (x, y) = dispatch.grid.workgroups(rows as u32);
-            pass.set_pipeline(&dispatch.pipeline);
-            pass.set_bind_group(0, group, &[]);
-            pass.dispatch_workgroups(x, y, 1);
-            self.counters.dispatches += 1;
+            let single = std::slice::from_ref(&operation.single);
+            let dispatches = if rows > 1 && !operation.many.is_empty() { &operation.many } else { single };
+            for dispatch in dispatches {
+                let group = match (&dispatch.groups, cache) {
+                    (Groups::Shared(group), _) => group,
+                    (Groups::PerCache(index), Some(cache)) => &cache.groups[*index],
+                    (Groups::PerCache(_), None) => continue,
+                };
+                let (x, y) = dispatch.grid.workgroups(rows as u32);
+                pass.set_pipeline(&dispatch.pipeline);
+                pass.set_bind_group(0, group, &[]);
+                pass.dispatch_workgroups(x, y, 1);
+                self.counters.dispatches += 1;
+            }
         }
         self.counters.passes += 1;
     }

@@ -11,9 +11,18 @@
 //! [`GpuOptions`] allows, shorten the norms' reductions. `shader-f16` is reported and not used: no
 //! kernel here is bound by half-precision arithmetic.
 //!
+//! An adapter is trusted after it has done a small computation rightly: [`GpuBackend::probe`] fails with
+//! the reason otherwise, and the caller takes the CPU. A device that goes away is an error at the next
+//! call, [`BackendError::DeviceLost`](nearside_engine::backend::BackendError::DeviceLost); a new probe finds
+//! a new device. What was loaded frees its buffers when it is dropped, however it came to that.
+//!
+//! What a step can do beyond one token costs a step that does not use it nothing: adapters that are in use
+//! are planned into the operations when their set changes, held logits and choices for several rows are
+//! operations of their own.
+//!
 //! Tests run on the two software adapters that need no GPU, where they are found: Mesa's lavapipe and,
 //! with `VK_ADD_DRIVER_FILES=/usr/lib/chromium/vk_swiftshader_icd.json`, Chromium's `SwiftShader`; each
-//! with subgroups and without. They judge correctness, not speed.
+//! with all that it has and with the least that WebGPU promises. They judge correctness, not speed.
 //!
 //! ```no_run
 //! use nearside_engine::backend::Backend;

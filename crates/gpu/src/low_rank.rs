@@ -143,6 +143,7 @@ impl Adapter {
                 buffer,
                 first_row: index * most,
                 rows: rows.len() / columns,
+                first_group: 0,
                 quant_bytes,
                 extras_offset: quant_bytes.next_multiple_of(ALIGNMENT),
                 extra_bytes: 0,

@@ -42,7 +42,7 @@ fn model() -> Model {
     let b = &mut builder;
     let [x, normed, q, k, v, mixed, hidden, last, logits] =
         [WIDTH, WIDTH, WIDTH, 2 * HEAD_DIM, 2 * HEAD_DIM, WIDTH, WIDTH, WIDTH, VOCABULARY].map(|width| b.slot(width));
-    let table = b.weight(VOCABULARY, WIDTH, DataType::Q8_0);
+    let table = b.weight(VOCABULARY, WIDTH, DataType::Q4K);
     let norm = b.weight(1, WIDTH, DataType::F32);
     let mut ops = vec![
         Op::Embed { table, scale: 10.0, output: x },

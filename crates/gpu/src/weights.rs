@@ -18,14 +18,18 @@ const CHUNK: usize = 4 << 20;
 /// What may be on its way to the device before the upload waits for it.
 const IN_FLIGHT: u64 = 64 << 20;
 
-/// Some rows of a matrix in a buffer of their own.
+/// Some rows of a matrix in a buffer, which two matrices that are always read together share.
 #[derive(Debug, Clone)]
 pub(crate) struct Piece {
     pub(crate) buffer: Buffer,
     pub(crate) first_row: usize,
     pub(crate) rows: usize,
+    /// Where they begin in the buffer's planes, in groups.
+    pub(crate) first_group: usize,
+    /// Bytes of the buffer's quants.
     pub(crate) quant_bytes: u64,
     pub(crate) extras_offset: u64,
+    /// Bytes of the buffer's extras.
     pub(crate) extra_bytes: u64,
 }
 
@@ -61,22 +65,36 @@ impl Weights {
             done: 0,
             total: tensors.iter().map(|tensor| tensor.size).sum(),
             in_flight: 0,
+            allocated: 0,
         };
         let (as_matrix, as_vector) = uses(graph);
-        let mut weights = Self::default();
+        let stacks = stacks(graph);
+        let mut weights = Self { bytes: 0, ..Self::default() };
+        weights.matrices.resize_with(tensors.len(), || None);
         for (index, (spec, tensor)) in graph.weights.iter().zip(&tensors).enumerate() {
             let packing = packing(tensor.data_type).ok_or_else(|| BackendError::Unsupported {
                 what: format!("{} (tensor `{}`)", tensor.data_type.name(), spec.name),
                 backend: "GPU",
                 remedy: "use the CPU backend or another quantization of the model",
             })?;
-            let matrix = if as_matrix[index] { Some(upload.matrix(tensor, packing, allocations).await?) } else { None };
-            let vector = if as_vector[index] { Some(upload.vector(tensor, packing, allocations).await?) } else { None };
-            for piece in matrix.iter().flat_map(|matrix| &matrix.pieces) {
-                weights.bytes += piece.quant_bytes + piece.extra_bytes;
+            if as_matrix[index] && weights.matrices[index].is_none() {
+                let stack = stacks.iter().find(|stack| stack.contains(&index));
+                let pair = stack.map(|stack| stack.map(|member| tensors[member]));
+                if let (Some(stack), Some(room)) = (stack, upload.pair(pair, packing, allocations).await?) {
+                    weights.bytes += upload.allocated;
+                    for (member, matrix) in stack.iter().zip(room) {
+                        weights.matrices[*member] = Some(matrix);
+                    }
+                } else {
+                    weights.matrices[index] = Some(upload.matrix(tensor, packing, allocations).await?);
+                    weights.bytes += upload.allocated;
+                }
             }
+            for piece in weights.matrices[index].iter().flat_map(|matrix| &matrix.pieces) {
+                upload.fill(tensor, packing, tensor.columns() as usize, piece).await?;
+            }
+            let vector = if as_vector[index] { Some(upload.vector(tensor, packing, allocations).await?) } else { None };
             weights.bytes += vector.as_ref().map_or(0, Buffer::size);
-            weights.matrices.push(matrix);
             weights.vectors.push(vector);
             upload.advance(tensor.size)?;
         }
@@ -127,6 +145,26 @@ fn uses(graph: &Graph) -> (Vec<bool>, Vec<bool>) {
     (matrices, vectors)
 }
 
+/// Matrices of which one gates the other, in the order of their operations.
+fn stacks(graph: &Graph) -> Vec<[usize; 2]> {
+    let uses = |index: usize| {
+        let used = graph.ops.iter().filter(|op| match op {
+            Op::Embed { table, .. } => table.0 == index,
+            Op::MatMul { weight, bias, .. } => weight.0 == index || bias.is_some_and(|bias| bias.0 == index),
+            Op::RmsNorm { weight, .. } => weight.0 == index,
+            _ => false,
+        });
+        used.count()
+    };
+    let pair = |ops: &[Op]| match ops {
+        [Op::MatMul { weight: first, .. }, Op::MatMul { weight: second, .. }, Op::Gate { .. }] if first != second => {
+            Some([first.0, second.0])
+        }
+        _ => None,
+    };
+    graph.ops.windows(3).filter_map(pair).filter(|pair| pair.iter().all(|index| uses(*index) == 1)).collect()
+}
+
 struct Upload<'a, 'b> {
     gpu: &'a Gpu,
     file: &'a WeightFile<'a>,
@@ -134,9 +172,12 @@ struct Upload<'a, 'b> {
     done: u64,
     total: u64,
     in_flight: u64,
+    /// Bytes of the matrix, or of the two, for which there was room made last.
+    allocated: u64,
 }
 
 impl Upload<'_, '_> {
+    /// Room for a matrix, in as many pieces as it takes.
     async fn matrix(
         &mut self,
         tensor: &TensorInfo,
@@ -146,21 +187,56 @@ impl Upload<'_, '_> {
         let (rows, columns) = (tensor.rows() as usize, tensor.columns() as usize);
         let rows_per_piece = rows_per_piece(self.gpu, packing, columns, &tensor.name)?;
         let mut matrix = Matrix { packing, columns, pieces: Vec::new() };
-        let mut first_row = 0;
+        let (mut first_row, mut allocated) = (0, 0);
         while first_row < rows {
             let piece_rows = rows_per_piece.min(rows - first_row);
-            let groups = piece_rows.div_ceil(LANES) as u64;
-            let (quants, extras) = packing.group_bytes(columns);
-            let (quant_bytes, extra_bytes) = (groups * quants as u64, packing.table_bytes() + groups * extras as u64);
-            let extras_offset = quant_bytes.next_multiple_of(ALIGNMENT);
-            let size = extras_offset + extra_bytes;
-            let buffer = allocations.buffer(self.gpu, size, STORAGE, &format!("tensor `{}`", tensor.name)).await?;
-            let piece = Piece { buffer, first_row, rows: piece_rows, quant_bytes, extras_offset, extra_bytes };
-            self.fill(tensor, packing, columns, &piece).await?;
-            matrix.pieces.push(piece);
+            let room = self.room(tensor, packing, piece_rows.div_ceil(LANES), allocations).await?;
+            allocated += self.allocated;
+            matrix.pieces.push(Piece { first_row, rows: piece_rows, ..room });
             first_row += piece_rows;
         }
+        self.allocated = allocated;
         Ok(matrix)
+    }
+
+    /// Room for two matrices in one buffer, if they are alike and it is large enough.
+    async fn pair(
+        &mut self,
+        pair: Option<[&TensorInfo; 2]>,
+        packing: &'static Packing,
+        allocations: &mut Allocations,
+    ) -> Result<Option<[Matrix; 2]>, BackendError> {
+        let Some([first, second]) = pair else { return Ok(None) };
+        let (rows, columns) = (first.rows() as usize, first.columns() as usize);
+        let alike = first.data_type == second.data_type && first.dimensions == second.dimensions;
+        let most = rows_per_piece(self.gpu, packing, columns, &first.name)?;
+        if !alike || !rows.is_multiple_of(LANES) || rows > most / 2 {
+            return Ok(None);
+        }
+        let room = self.room(first, packing, rows / LANES * 2, allocations).await?;
+        let matrix = |first_group| {
+            let piece = Piece { rows, first_group, ..room.clone() };
+            Matrix { packing, columns, pieces: vec![piece] }
+        };
+        Ok(Some([matrix(0), matrix(rows / LANES)]))
+    }
+
+    /// A buffer for some groups of rows.
+    async fn room(
+        &mut self,
+        tensor: &TensorInfo,
+        packing: &Packing,
+        groups: usize,
+        allocations: &mut Allocations,
+    ) -> Result<Piece, BackendError> {
+        let (quants, extras) = packing.group_bytes(tensor.columns() as usize);
+        let quant_bytes = groups as u64 * quants as u64;
+        let extra_bytes = packing.table_bytes() + groups as u64 * extras as u64;
+        let extras_offset = quant_bytes.next_multiple_of(ALIGNMENT);
+        let size = extras_offset + extra_bytes;
+        let buffer = allocations.buffer(self.gpu, size, STORAGE, &format!("tensor `{}`", tensor.name)).await?;
+        self.allocated = quant_bytes + extra_bytes;
+        Ok(Piece { buffer, first_row: 0, rows: 0, first_group: 0, quant_bytes, extras_offset, extra_bytes })
     }
 
     /// Reads, packs and writes a piece, some groups of rows at a time.
@@ -175,7 +251,10 @@ impl Upload<'_, '_> {
         let chunk_rows = (CHUNK / (row_bytes * LANES)).max(1) * LANES;
         let mut stored = Vec::new();
         let mut planes = Planes::default();
-        let (mut quants_at, mut extras_at) = (0, piece.extras_offset + packing.table_bytes());
+        let (quant_bytes, extra_bytes) = packing.group_bytes(columns);
+        let first = piece.first_group as u64;
+        let mut quants_at = first * quant_bytes as u64;
+        let mut extras_at = piece.extras_offset + packing.table_bytes() + first * extra_bytes as u64;
         if !packing.table.is_empty() {
             self.gpu.queue.write_buffer(&piece.buffer, piece.extras_offset, bytemuck::cast_slice(packing.table));
         }

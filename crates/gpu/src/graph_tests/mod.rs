@@ -67,10 +67,17 @@ fn model_with(head_dim: usize) -> Model {
         let weight = b.weight(WIDTH, q_width, DataType::Q4_0);
         ops.push(Op::MatMul { weight, bias: None, scale: 1.0, residual: Some(x), input: mixed, output: projected });
         ops.push(Op::Add { left: projected, right: x, output: x });
-        let weight = b.weight(2 * inner, WIDTH, DataType::Q8_0);
-        ops.push(Op::MatMul { weight, bias: None, scale: 1.0, residual: None, input: x, output: fused });
-        ops.push(Op::Columns { input: fused, start: 0, output: left });
-        ops.push(Op::Columns { input: fused, start: inner, output: right });
+        if layer == 0 {
+            let weight = b.weight(2 * inner, WIDTH, DataType::Q8_0);
+            ops.push(Op::MatMul { weight, bias: None, scale: 1.0, residual: None, input: x, output: fused });
+            ops.push(Op::Columns { input: fused, start: 0, output: left });
+            ops.push(Op::Columns { input: fused, start: inner, output: right });
+        } else {
+            for (output, scale) in [(left, 1.5), (right, 0.5)] {
+                let weight = b.weight(inner, WIDTH, DataType::Iq2Xxs);
+                ops.push(Op::MatMul { weight, bias: None, scale, residual: None, input: x, output });
+            }
+        }
         ops.push(Op::Gate { gate: left, up: right, activation, output: right });
         let weight = b.weight(WIDTH, inner, DataType::Q4_1);
         ops.push(Op::MatMul { weight, bias: None, scale: 1.0, residual: Some(x), input: right, output: x });

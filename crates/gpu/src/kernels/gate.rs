@@ -3,6 +3,15 @@
 use nearside_engine::graph::Activation;
 
 use super::{Access, ELEMENT_THREADS, Grid, Program};
+use crate::template::Definition;
+
+/// `activate` in WGSL, directed by [`activation_definition`].
+pub(super) const ACTIVATION: &str = include_str!("activation.wgsl");
+
+/// Says which activation it is.
+pub(super) fn activation_definition(activation: Activation) -> Definition {
+    ("SILU", u32::from(activation == Activation::Silu))
+}
 
 pub(crate) struct Params {
     pub(crate) row_limit: u32,
@@ -24,10 +33,10 @@ impl Params {
 pub(crate) fn program(activation: Activation, gate_in_place: bool, up_in_place: bool) -> Program {
     Program::new(
         "gate",
-        &[include_str!("gate.wgsl")],
+        &[ACTIVATION, include_str!("gate.wgsl")],
         &[
             ("THREADS", ELEMENT_THREADS),
-            ("SILU", u32::from(activation == Activation::Silu)),
+            activation_definition(activation),
             ("GATE_IN_PLACE", u32::from(gate_in_place)),
             ("UP_IN_PLACE", u32::from(up_in_place)),
         ],

@@ -26,6 +26,8 @@ pub(crate) struct Params {
     pub(crate) output_stride: u32,
     pub(crate) residual_stride: u32,
     pub(crate) scale: f32,
+    /// Where the piece begins in what is bound, in groups.
+    pub(crate) first_group: u32,
 }
 
 impl Params {
@@ -40,6 +42,7 @@ impl Params {
             self.output_stride,
             self.residual_stride,
             self.scale.to_bits(),
+            self.first_group,
         ]
     }
 }
@@ -85,7 +88,7 @@ impl Shape {
     }
 }
 
-fn threads(split: u32) -> u32 {
+pub(super) fn threads(split: u32) -> u32 {
     (16 * split).max(UNSPLIT_THREADS)
 }
 
@@ -181,6 +184,7 @@ mod tests {
                 output_stride: stride as u32,
                 residual_stride: stride as u32,
                 scale: 0.5,
+                first_group: 0,
             };
             let program = program(weight.packing, shape, bias, residual);
             let mut run = Run::new(gpu, &program, &params.words(), tokens);

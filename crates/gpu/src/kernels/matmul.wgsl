@@ -10,6 +10,7 @@ struct Params {
     output_stride: u32,
     residual_stride: u32,
     scale: f32,
+    first_group: u32,
 }
 
 @group(0) @binding(1) var<uniform> params: Params;
@@ -60,7 +61,7 @@ fn main(
     }
     let weight_row = local & 63u;
     let part = local >> 6u;
-    let group = min((first_row + weight_row) >> 4u, params.groups - 1u);
+    let group = params.first_group + min((first_row + weight_row) >> 4u, params.groups - 1u);
     let x = local & 15u;
     let y = local >> 4u;
 //@for I in SIDE

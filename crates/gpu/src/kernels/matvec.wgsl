@@ -11,6 +11,7 @@ struct Params {
     output_stride: u32,
     residual_stride: u32,
     scale: f32,
+    first_group: u32,
 }
 
 // Groups of rows that a workgroup treats at a time; an invocation's rows are so many groups apart.
@@ -66,7 +67,7 @@ fn main(
     let group = index % tiles * GROUPS * ROWS + local / (16u * SPLIT);
 //@for R in ROWS
     // Beyond the last group the last one is read again, and nothing written.
-    let block_row$R = min(group + $Ru * GROUPS, params.groups - 1u) * params.units;
+    let block_row$R = (params.first_group + min(group + $Ru * GROUPS, params.groups - 1u)) * params.units;
 //@for T in TOKENS
     var sum$R_$T = 0.0;
 //@end

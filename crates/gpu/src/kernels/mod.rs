@@ -6,10 +6,12 @@ pub(crate) mod change_logits;
 pub(crate) mod columns;
 pub(crate) mod embed;
 pub(crate) mod gate;
+pub(crate) mod gate_up;
 pub(crate) mod last_rows;
 pub(crate) mod matmul;
 pub(crate) mod rms_norm;
 pub(crate) mod rope;
+pub(crate) mod rope_store;
 pub(crate) mod sample;
 pub(crate) mod store_cache;
 

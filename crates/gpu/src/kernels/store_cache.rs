@@ -134,23 +134,24 @@ impl Plane {
     }
 }
 
+/// Fails unless all parts of so many bits are equal or neighbours: adapters may round either way.
+#[cfg(test)]
+pub(crate) fn neighbours(found: &[u32], expected: &[u32], bits: u32) {
+    assert_eq!(found.len(), expected.len());
+    for (found, expected) in found.iter().zip(expected) {
+        for shift in (0..32).step_by(bits as usize) {
+            let part = |word: u32| i64::from((word >> shift << (32 - bits)) as i32 >> (32 - bits));
+            assert!((part(*found) - part(*expected)).abs() <= 1, "{found:x} is not {expected:x}");
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use nearside_engine::backend::CacheFormat;
 
-    use super::{Params, Plane, program};
+    use super::{Params, Plane, neighbours, program};
     use crate::testing::{Gpu, Random, Run, each_gpu, matrix};
-
-    /// Fails unless all parts of so many bits are equal or neighbours: adapters may round either way.
-    fn neighbours(found: &[u32], expected: &[u32], bits: u32) {
-        assert_eq!(found.len(), expected.len());
-        for (found, expected) in found.iter().zip(expected) {
-            for shift in (0..32).step_by(bits as usize) {
-                let part = |word: u32| i64::from((word >> shift << (32 - bits)) as i32 >> (32 - bits));
-                assert!((part(*found) - part(*expected)).abs() <= 1, "{found:x} is not {expected:x}");
-            }
-        }
-    }
 
     fn check(gpu: &Gpu, rows: usize, heads: usize, head_dim: usize, format: CacheFormat) {
         let (context, position) = (24, 5);

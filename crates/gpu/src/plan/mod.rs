@@ -1,5 +1,6 @@
 //! A graph becomes a list of kernel calls.
 
+mod fusion;
 mod operations;
 mod products;
 
@@ -44,8 +45,8 @@ pub(crate) struct Call {
 pub(crate) struct Planned {
     pub(crate) phase: Phase,
     pub(crate) single: Call,
-    /// The same as `single` when absent.
-    pub(crate) many: Option<Call>,
+    /// The same as `single` when there is none.
+    pub(crate) many: Vec<Call>,
 }
 
 /// The turns that one rope operation wants for each position.
@@ -163,13 +164,18 @@ pub(crate) fn plan(
         plan: Plan { calls: Vec::new(), turns: turns(graph), deal: Deal::new(graph.vocabulary as u32) },
     };
     let (tail, head) = (tail_start(graph), head_start(graph));
-    for (index, op) in graph.ops.iter().enumerate() {
+    let mut index = 0;
+    while let Some(op) = graph.ops.get(index) {
         planner.phase = match index {
             _ if index >= head => Phase::Head,
             _ if index >= tail => Phase::Tail,
             _ => Phase::Body,
         };
-        planner.op(op)?;
+        let fused = planner.fuse(&graph.ops[index..]);
+        if fused == 0 {
+            planner.op(op)?;
+        }
+        index += fused.max(1);
     }
     planner.choose();
     Ok(planner.plan)
@@ -209,7 +215,7 @@ impl<'a> Planner<'a> {
 
     fn push(&mut self, program: Program, params: Vec<u32>, sources: Vec<Source>, grid: Grid) {
         let single = Call { program, params, sources, grid };
-        self.plan.calls.push(Planned { phase: self.phase, single, many: None });
+        self.plan.calls.push(Planned { phase: self.phase, single, many: Vec::new() });
     }
 
     fn turn_offset(&self, frequencies: &[f32], magnitude: f32) -> Option<usize> {

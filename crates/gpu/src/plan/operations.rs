@@ -193,7 +193,7 @@ impl Planner<'_> {
             sources: sources.clone(),
             grid: params.grid(shape.head_dim as u32, single),
         };
-        self.plan.calls.push(Planned { phase: self.phase, single: call(true), many: Some(call(false)) });
+        self.plan.calls.push(Planned { phase: self.phase, single: call(true), many: vec![call(false)] });
         Ok(())
     }
 

@@ -103,6 +103,7 @@ impl Planner<'_> {
                 output_stride: stride(output.width) as u32,
                 residual_stride: residual.map_or(0, |rows| stride(rows.width) as u32),
                 scale,
+                first_group: piece.first_group as u32,
             };
             let mut sources = vec![
                 Source::Quants { matrix: id, piece: index },
@@ -120,7 +121,7 @@ impl Planner<'_> {
                 sources: sources.clone(),
                 grid: shape.grid(&params),
             };
-            let many = self.several_rows().then(|| call(shapes.1));
+            let many = self.several_rows().then(|| call(shapes.1)).into_iter().collect();
             self.plan.calls.push(Planned { phase: self.phase, single: call(shapes.0), many });
         }
         Ok(())

@@ -1,0 +1,91 @@
+// One invocation multiplies a share of ROWS rows of two matrices, of which one gates the other, with one
+// token's input. Both lie in one buffer; sixteen rows lie side by side, and SPLIT slices of a row meet in
+// one reduction.
+struct Params {
+    row_limit: u32,
+    units: u32,
+    groups: u32,
+    rows: u32,
+    // Where each matrix begins, in groups.
+    first_gate: u32,
+    first_up: u32,
+    input_stride: u32,
+    output_stride: u32,
+    gate_scale: f32,
+    up_scale: f32,
+}
+
+const GROUPS: u32 = THREADS / (16u * SPLIT);
+
+@group(0) @binding(1) var<uniform> params: Params;
+@group(0) @binding(2) var<storage, read> quants: array<vec4<u32>>;
+@group(0) @binding(3) var<storage, read> extras: array<u32>;
+@group(0) @binding(4) var<storage, read> input: array<vec4<f32>>;
+@group(0) @binding(5) var<storage, read_write> output: array<f32>;
+//@if SPLITS
+var<workgroup> partial: array<vec2<f32>, THREADS * ROWS>;
+//@end
+
+@compute @workgroup_size(THREADS)
+fn main(
+    @builtin(workgroup_id) id: vec3<u32>,
+    @builtin(num_workgroups) count: vec3<u32>,
+    @builtin(local_invocation_index) local: u32,
+) {
+    let index = linear(id, count);
+    let tiles = (params.groups + GROUPS * ROWS - 1u) / (GROUPS * ROWS);
+    let token = index / tiles;
+    if token >= row_count(params.row_limit) {
+        return;
+    }
+    let lane = local & 15u;
+    let slice = (local >> 4u) % SPLIT;
+    let group = index % tiles * GROUPS * ROWS + local / (16u * SPLIT);
+    let from_input = token * params.input_stride;
+//@for R in ROWS
+    // Beyond the last group the last one is read again, and nothing written.
+    let gate_row$R = (params.first_gate + min(group + $Ru * GROUPS, params.groups - 1u)) * params.units;
+    let up_row$R = (params.first_up + min(group + $Ru * GROUPS, params.groups - 1u)) * params.units;
+    var sum$R = vec2<f32>();
+//@end
+    for (var unit = slice; unit < params.units; unit += SPLIT) {
+//@for R in ROWS
+        let gate_block$R = load_block(gate_row$R + unit, lane);
+        let up_block$R = load_block(up_row$R + unit, lane);
+//@end
+        for (var part = 0u; part < 4u; part++) {
+            let at = from_input + unit * 8u + part * 2u;
+            let low = input[at];
+            let high = input[at + 1u];
+//@for R in ROWS
+            let gates$R = eight(gate_block$R, part);
+            let ups$R = eight(up_block$R, part);
+            sum$R += vec2<f32>(
+                dot(gates$R[0], low) + dot(gates$R[1], high),
+                dot(ups$R[0], low) + dot(ups$R[1], high),
+            );
+//@end
+        }
+    }
+//@if SPLITS
+//@for R in ROWS
+    partial[$Ru * THREADS + local] = sum$R;
+//@end
+    workgroupBarrier();
+    if slice != 0u {
+        return;
+    }
+//@end
+//@for R in ROWS
+//@if SPLITS
+    for (var other = 1u; other < SPLIT; other++) {
+        sum$R += partial[$Ru * THREADS + local + other * 16u];
+    }
+//@end
+    let row$R = (group + $Ru * GROUPS) * 16u + lane;
+    if row$R < params.rows {
+        let gated = activate(vec4<f32>(sum$R.x * params.gate_scale)).x;
+        output[token * params.output_stride + row$R] = gated * (sum$R.y * params.up_scale);
+    }
+//@end
+}
