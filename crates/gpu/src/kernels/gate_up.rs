@@ -112,7 +112,7 @@ mod tests {
             up_scale: 2.0,
         };
         let mut run = Run::new(gpu, &program(both.packing, activation, split), &params.words(), 1);
-        run.words(&piece.quants).words(&piece.extras).floats(&matrix(&[input.clone()], input_stride));
+        run.words(&piece.quants).words(&piece.extras).floats(&matrix(std::slice::from_ref(&input), input_stride));
         let output = run.output(&vec![0.0; stride]);
         let found = run.go(params.grid(split)).floats(output);
         let what = format!("{} {split:?} {activation:?}", both.packing.data_type.name());

@@ -82,6 +82,6 @@ fn main(
         keys[(place + first.x) / 2u] = pack2x16float(vec2<f32>(one.x, other.x));
         keys[(place + second.x) / 2u] = pack2x16float(vec2<f32>(one.y, other.y));
     }
-    let from = value[row * params.value_stride + cache_head * quads + quad];
-    values[place / 4u + quad] = vec2<u32>(pack2x16float(from.xy), pack2x16float(from.zw));
+    let taken = value[row * params.value_stride + cache_head * quads + quad];
+    values[place / 4u + quad] = vec2<u32>(pack2x16float(taken.xy), pack2x16float(taken.zw));
 }
