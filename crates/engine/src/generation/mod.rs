@@ -30,6 +30,8 @@ pub struct Generation<'a> {
     core: Core<'a>,
     way: Way,
     phase: Phase,
+    /// What went wrong, until the events before it are told.
+    failure: Option<EngineError>,
 }
 
 /// A way of stepping.
@@ -124,7 +126,7 @@ impl<'a> Generation<'a> {
             start: 0,
             dropped: 0,
         };
-        let mut generation = Self { core, way, phase: Phase::Fresh };
+        let mut generation = Self { core, way, phase: Phase::Fresh, failure: None };
         generation.phase = generation.begin()?;
         Ok(generation)
     }
@@ -147,6 +149,9 @@ impl<'a> Generation<'a> {
             if let Some(event) = self.core.answer.next_event() {
                 return Ok(Some(event));
             }
+            if let Some(failure) = self.failure.take() {
+                return Err(failure);
+            }
             let fresh = match self.phase {
                 Phase::Ended | Phase::Lost => return Ok(None),
                 Phase::Waiting => {
@@ -162,7 +167,7 @@ impl<'a> Generation<'a> {
                 Err(error) => {
                     self.phase = if error.is_device_lost() { Phase::Lost } else { Phase::Ended };
                     self.core.engine.distrust(self.core.session);
-                    return Err(error);
+                    self.failure = Some(error);
                 }
             }
         }
@@ -177,6 +182,7 @@ impl<'a> Generation<'a> {
         progress: &'b mut LoadProgress<'b>,
     ) -> Result<(), EngineError> {
         self.core.engine.recover(bytes, backend, progress).await?;
+        self.failure = None;
         if matches!(self.phase, Phase::Lost | Phase::Fresh | Phase::Running) {
             self.phase = self.begin()?;
         }
