@@ -34,43 +34,61 @@ export async function foreignWork(milliseconds = 2000) {
   return Math.round((100 * (after.busy - before.busy)) / Math.max(1, after.all - before.all));
 }
 
-/** MiB of memory of all processes whose command line or whose parent's names `mark`; shared pages count in parts. */
-function memoryOf(mark) {
-  let total = 0;
-  for (const id of readdirSync('/proc').filter((name) => /^\d+$/.test(name))) {
-    try {
-      if (belongs(id, mark)) {
-        total += Number(/^Pss:\s+(\d+)/m.exec(readFileSync(`/proc/${id}/smaps_rollup`, 'utf8'))?.[1] ?? 0) / 1024;
-      }
-    } catch {
-      // The process has ended meanwhile.
-    }
+/** What a file of a process says; nothing once the process has ended. */
+function read(id, name) {
+  try {
+    return readFileSync(`/proc/${id}/${name}`, 'utf8');
+  } catch {
+    return '';
   }
-  return total;
 }
 
-function belongs(id, mark) {
-  let process = id;
-  for (let generation = 0; generation < 6 && process !== '1' && process !== '0'; generation++) {
-    if (readFileSync(`/proc/${process}/cmdline`, 'utf8').includes(mark)) {
-      return true;
+/** The processes whose command line names `mark`, and all that they started. */
+function processesOf(mark) {
+  const children = new Map();
+  const found = [];
+  for (const id of readdirSync('/proc').filter((name) => /^\d+$/.test(name))) {
+    // The name in parentheses may hold anything; the parent is the second word after it.
+    const parent =
+      read(id, 'stat')
+        .replace(/^.*\) /s, '')
+        .split(' ')[1] ?? '0';
+    children.set(parent, [...(children.get(parent) ?? []), id]);
+    if (read(id, 'cmdline').includes(mark)) {
+      found.push(id);
     }
-    process = /^PPid:\s+(\d+)/m.exec(readFileSync(`/proc/${process}/status`, 'utf8'))?.[1] ?? '1';
   }
-  return false;
+  const all = new Set(found);
+  for (const id of all) {
+    for (const child of children.get(id) ?? []) {
+      all.add(child);
+    }
+  }
+  return [...all];
+}
+
+/** MiB of memory of these processes; pages that several share count in parts. */
+function memoryOf(processes) {
+  const kilobytes = processes.map((id) => Number(/^Pss:\s+(\d+)/m.exec(read(id, 'smaps_rollup'))?.[1] ?? 0));
+  return kilobytes.reduce((sum, value) => sum + value, 0) / 1024;
 }
 
 /** Follows the memory of a browser, known by its profile's folder, until `stop`, which gives the peak in MiB. */
 export function watchMemory(profile) {
   let peak = 0;
   const look = () => {
-    peak = Math.max(peak, memoryOf(profile));
+    peak = Math.max(peak, memoryOf(processesOf(profile)));
   };
-  const timer = setInterval(look, 250);
+  let timer = null;
+  // One look after the other, with time between them for the server that feeds the browser.
+  const again = () => {
+    look();
+    timer = setTimeout(again, 400);
+  };
+  again();
   return {
     stop() {
-      clearInterval(timer);
-      look();
+      clearTimeout(timer);
       return Math.round(peak);
     },
   };
