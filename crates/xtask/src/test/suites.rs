@@ -2,7 +2,7 @@
 
 use std::ffi::OsStr;
 use std::fs;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use super::hostile::Counts;
 use super::tally::{CargoReader, NodeReader, Reader, Tally};
@@ -67,7 +67,7 @@ fn hostile(context: &Context, filter: Option<&str>) -> Result<Tally> {
     let native = Run::cargo_native(context, "test").args(["--no-fail-fast", "--test", "hostile*"]);
     let mut tally = cargo_seen(context, native.label("hostile"), filter, |line| counts.line(line))?;
     // The same as 32-bit WebAssembly, where a length in a file need not fit what counts memory.
-    let wasm = wasi(context).args(["--test", "hostile"]).label("hostile wasm");
+    let wasm = wasi(context, &context.wasm_target(), "+simd128", &[]).args(["--test", "hostile"]).label("hostile wasm");
     let wasm = ["nearside-gguf", "nearside-text"].iter().fold(wasm, |run, package| run.args(["--package", package]));
     tally.add(cargo_seen(context, wasm, filter, |line| counts.line(line))?);
     output::say(&format!("         {counts}"));
@@ -102,18 +102,30 @@ fn gpu(context: &Context, filter: Option<&str>) -> Result<Tally> {
 fn wasm(context: &Context, filter: Option<&str>) -> Result<Tally> {
     setup::ensure(context, &[Tool::Rust, Tool::Node])?;
     models::ensure(context, models::DEFAULT)?;
-    let run = wasi(context).arg("--lib").label("wasm");
+    let run = wasi(context, &context.wasm_target(), "+simd128", &[]).arg("--lib").label("wasm");
     let run = AS_WASM.iter().fold(run, |run, package| run.args(["--package", package]));
-    cargo(context, run, filter)
+    let mut tally = cargo(context, run, filter)?;
+
+    // The kernels once more, as the engines that have the relaxed instructions run them. Node 20 has them behind
+    // a switch that later versions may not know, and its baseline compiler has the dot product wrong.
+    let switch = "--experimental-wasm-relaxed-simd";
+    let known = Run::new("node").args([switch, "--eval", "0"]).capture().is_ok();
+    let switches = ["--no-liftoff", switch];
+    let switches = if known { &switches[..] } else { &switches[..1] };
+    let target = context.wasm_target().join("relaxed");
+    let run = wasi(context, &target, "+simd128,+relaxed-simd", switches);
+    tally.add(cargo(context, run.args(["--lib", "--package", "nearside-cpu"]).label("relaxed"), filter)?);
+    Ok(tally)
 }
 
-/// `cargo test` of WebAssembly programs, which Node runs.
-fn wasi(context: &Context) -> Run {
-    let runner = format!("node --no-warnings {}", context.in_root("crates/xtask/wasi.mjs").display());
-    Run::cargo(&context.wasm_target())
+/// `cargo test` of WebAssembly programs, which Node runs with some switches.
+fn wasi(context: &Context, target: &Path, features: &str, switches: &[&str]) -> Run {
+    let script = context.in_root("crates/xtask/wasi.mjs");
+    let runner = format!("node --no-warnings {} {}", switches.join(" "), script.display());
+    Run::cargo(target)
         .args(["test", "--locked", "--target", "wasm32-wasip1", "--no-fail-fast"])
         .env("CARGO_TARGET_WASM32_WASIP1_RUNNER", runner)
-        .env("CARGO_TARGET_WASM32_WASIP1_RUSTFLAGS", "-Ctarget-feature=+simd128")
+        .env("CARGO_TARGET_WASM32_WASIP1_RUSTFLAGS", format!("-Ctarget-feature={features}"))
 }
 
 fn worker(context: &Context, filter: Option<&str>) -> Result<Tally> {
