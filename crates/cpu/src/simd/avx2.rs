@@ -3,6 +3,7 @@
 use std::arch::x86_64::*;
 
 use super::lanes::{Lanes, instructions};
+use super::layout::LINE;
 
 /// Eight rows.
 #[derive(Clone, Copy)]
@@ -12,11 +13,18 @@ impl Lanes for Avx2 {
     const COUNT: usize = 8;
     const HALF_UNIT: f32 = 1.0;
     const ROLLED: bool = false;
+    const STRIP: usize = 1;
+    const AHEAD: usize = 4096;
     type Int = __m256i;
     type Float = __m256;
     type Sums = __m256i;
 
     instructions! {
+        fn prefetch(from: *const u8, bytes: usize) => {
+            for line in (0..bytes).step_by(LINE) {
+                _mm_prefetch::<_MM_HINT_T0>(from.wrapping_add(line).cast());
+            }
+        };
         fn load(from: *const u8) -> __m256i => _mm256_loadu_si256(from.cast());
         fn store(bytes: __m256i, to: *mut u8) => _mm256_storeu_si256(to.cast(), bytes);
         fn inputs(from: *const i8) -> __m256i => _mm256_set1_epi32(from.cast::<i32>().read_unaligned());
@@ -38,6 +46,7 @@ impl Lanes for Avx2 {
             };
             _mm256_add_epi32(sums, _mm256_madd_epi16(pairs, _mm256_set1_epi16(1)))
         };
+        fn join(low: __m256i, high: __m256i) -> __m256i => _mm256_add_epi32(low, _mm256_slli_epi32::<4>(high));
         fn finish(sums: __m256i) -> __m256 => _mm256_cvtepi32_ps(sums);
         fn splat(value: f32) -> __m256 => _mm256_set1_ps(value);
         fn multiply(one: __m256, other: __m256) -> __m256 => _mm256_mul_ps(one, other);

@@ -3,6 +3,7 @@
 use std::arch::x86_64::*;
 
 use super::lanes::{Lanes, instructions};
+use super::layout::LINE;
 
 /// Sixteen rows.
 #[derive(Clone, Copy)]
@@ -12,11 +13,18 @@ impl Lanes for Avx512 {
     const COUNT: usize = 16;
     const HALF_UNIT: f32 = 1.0;
     const ROLLED: bool = false;
+    const STRIP: usize = 1;
+    const AHEAD: usize = 4096;
     type Int = __m512i;
     type Float = __m512;
     type Sums = __m512i;
 
     instructions! {
+        fn prefetch(from: *const u8, bytes: usize) => {
+            for line in (0..bytes).step_by(LINE) {
+                _mm_prefetch::<_MM_HINT_T0>(from.wrapping_add(line).cast());
+            }
+        };
         fn load(from: *const u8) -> __m512i => _mm512_loadu_si512(from.cast());
         fn store(bytes: __m512i, to: *mut u8) => _mm512_storeu_si512(to.cast(), bytes);
         fn inputs(from: *const i8) -> __m512i => _mm512_set1_epi32(from.cast::<i32>().read_unaligned());
@@ -32,6 +40,7 @@ impl Lanes for Avx512 {
         fn dot(_byte: bool, sums: __m512i, levels: __m512i, inputs: __m512i) -> __m512i => {
             _mm512_dpbusd_epi32(sums, levels, inputs)
         };
+        fn join(low: __m512i, high: __m512i) -> __m512i => _mm512_add_epi32(low, _mm512_slli_epi32::<4>(high));
         fn finish(sums: __m512i) -> __m512 => _mm512_cvtepi32_ps(sums);
         fn splat(value: f32) -> __m512 => _mm512_set1_ps(value);
         fn multiply(one: __m512, other: __m512) -> __m512 => _mm512_mul_ps(one, other);

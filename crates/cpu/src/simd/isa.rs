@@ -305,6 +305,7 @@ impl Panels<'_> {
             heads: heads.as_ptr(),
             levels: levels.as_ptr(),
             blocks: self.shape.blocks,
+            readable: self.bytes.len() - index * bytes - self.shape.levels(),
             offset: self.offset,
             table: self.table.as_ptr(),
         }

@@ -13,6 +13,8 @@ pub(super) struct Panel {
     pub(super) levels: *const u8,
     /// How many blocks of columns there are.
     pub(super) blocks: usize,
+    /// How many bytes may be read from the levels on: those of the panels that follow, too.
+    pub(super) readable: usize,
     /// What is taken from each level.
     pub(super) offset: i32,
     /// The levels that indices stand for.
@@ -41,6 +43,7 @@ fn turns<V: Lanes>(count: usize) -> usize {
 struct Masks<V: Lanes> {
     nibbles: V::Int,
     high: V::Int,
+    lowest: V::Int,
     halves: V::Int,
 }
 
@@ -52,12 +55,18 @@ impl<V: Lanes> Masks<V> {
         // SAFETY: the caller promises the instruction set.
         unsafe {
             let high = if L::BITS == 5 { 0x1010_1010 } else { 0x3030_3030 };
-            Self { nibbles: V::mask(0x0f0f_0f0f), high: V::mask(high), halves: V::mask(HALF_MASK) }
+            Self {
+                nibbles: V::mask(0x0f0f_0f0f),
+                high: V::mask(high),
+                lowest: V::mask(high >> 4),
+                halves: V::mask(HALF_MASK),
+            }
         }
     }
 }
 
-/// Two quads of one block for the rows of one vector: number `2 * word`, `word` below 4, and the next.
+/// Two quads of one block for the rows of one vector: number `2 * word`, `word` below 4, and the next; only
+/// their lowest four bits if `nibbles` says so.
 ///
 /// # Safety
 /// `levels` points to the block's levels, from the vector's first row on, and the table to 16 bytes if the
@@ -68,6 +77,7 @@ unsafe fn quads<V: Lanes, L: Layout>(
     table: *const u8,
     masks: Masks<V>,
     word: usize,
+    nibbles: bool,
 ) -> (V::Int, V::Int) {
     // No closures here and in the kernels: they would be compiled without the instruction set.
     // SAFETY: a block has `BITS` words for each row, and no more are read.
@@ -79,6 +89,9 @@ unsafe fn quads<V: Lanes, L: Layout>(
         let both = V::load(levels.add(word * WORDS));
         let low = V::and(both, masks.nibbles);
         let high = V::and(V::right::<4>(both), masks.nibbles);
+        if nibbles {
+            return (low, high);
+        }
         if L::BITS == 5 {
             let bits = V::right_by(V::load(levels.add(4 * WORDS)), 2 * word as u32);
             let (first, second) = (V::left::<4>(bits), V::left::<3>(bits));
@@ -107,24 +120,50 @@ pub(super) unsafe fn matvec<V: Lanes, L: Layout>(panel: Panel, inputs: *const In
     // SAFETY: everything read lies in the panel and the inputs as the caller describes them.
     unsafe {
         let parts = PANEL_ROWS / V::COUNT;
-        let turns = turns::<V>(4 / L::SCALES);
+        let words = turns::<V>(4 / L::SCALES);
+        // Where registers are few, higher bits are multiplied apart.
+        let apart = V::ROLLED && (L::BITS == 5 || L::BITS == 6);
         let masks = Masks::<V>::new::<L>();
         let mut totals = [V::splat(0.0); PANEL_ROWS];
         for block in 0..panel.blocks {
             let input = &*inputs.add(block);
             let unit = V::splat(input.scale * V::HALF_UNIT);
+            if block % V::STRIP == 0 {
+                let from = block * L::LEVEL_BYTES + V::AHEAD;
+                let bytes = (V::STRIP * L::LEVEL_BYTES).min(panel.readable.saturating_sub(from));
+                V::prefetch(panel.levels.wrapping_add(from), bytes);
+            }
             for half in 0..L::SCALES {
                 let steps = input.steps.as_ptr().add(half * BLOCK / L::SCALES);
                 let sum = input.sum::<L>(half);
                 let mut sums = [V::start(-panel.offset * sum); PANEL_ROWS];
-                for turn in 0..turns {
+                for turn in 0..words {
                     let early = V::inputs(steps.add(8 * turn));
                     let late = V::inputs(steps.add(8 * turn + 4));
                     for part in 0..parts {
                         let levels = panel.levels.add(block * L::LEVEL_BYTES + part * V::COUNT * 4);
                         let word = half * 4 / L::SCALES + turn;
-                        let (low, high) = quads::<V, L>(levels, panel.table, masks, word);
+                        let (low, high) = quads::<V, L>(levels, panel.table, masks, word, apart);
                         sums[part] = V::dot(L::BYTE, V::dot(L::BYTE, sums[part], low, early), high, late);
+                    }
+                }
+                if apart {
+                    let plane = panel.levels.add(block * L::LEVEL_BYTES + (4 + half) * WORDS);
+                    let mut bits = [masks.lowest; PANEL_ROWS];
+                    let mut more = [V::start(0); PANEL_ROWS];
+                    for part in 0..parts {
+                        bits[part] = V::load(plane.add(part * V::COUNT * 4));
+                    }
+                    for quad in 0..2 * words {
+                        let four = V::inputs(steps.add(4 * quad));
+                        for part in 0..parts {
+                            more[part] = V::dot(false, more[part], V::and(bits[part], masks.lowest), four);
+                            bits[part] =
+                                if L::BITS == 5 { V::right::<1>(bits[part]) } else { V::right::<2>(bits[part]) };
+                        }
+                    }
+                    for part in 0..parts {
+                        sums[part] = V::join(sums[part], more[part]);
                     }
                 }
                 let heads = panel.heads.add(block * L::HEAD_BYTES + half * L::HEAD_BYTES / L::SCALES);
@@ -163,7 +202,7 @@ pub(super) unsafe fn unpack<V: Lanes, L: Layout>(panel: Panel, unpacked: Unpacke
             let mut row = 0;
             while row < PANEL_ROWS {
                 for word in 0..4 {
-                    let (low, high) = quads::<V, L>(levels.add(row * 4), panel.table, masks, word);
+                    let (low, high) = quads::<V, L>(levels.add(row * 4), panel.table, masks, word, false);
                     V::store(low, places.add(2 * word * WORDS + row * 4));
                     V::store(high, places.add((2 * word + 1) * WORDS + row * 4));
                 }

@@ -19,6 +19,10 @@ pub(super) trait Lanes: Copy {
     const HALF_UNIT: f32;
     /// Whether loops over the quads of a block stay loops.
     const ROLLED: bool;
+    /// Weights are asked for so many blocks at a time.
+    const STRIP: usize;
+    /// And so many bytes before they are multiplied: hardware does not look across pages by itself.
+    const AHEAD: usize;
     /// For each row four bytes or one integer.
     type Int: Copy;
     /// For each row a number.
@@ -26,6 +30,8 @@ pub(super) trait Lanes: Copy {
     /// For each row an integer that is being summed.
     type Sums: Copy;
 
+    /// Asks for the cache lines of `bytes` bytes that are going to be read.
+    unsafe fn prefetch(from: *const u8, bytes: usize);
     /// Four bytes for each row.
     unsafe fn load(from: *const u8) -> Self::Int;
     /// Writes what [`Lanes::load`] reads.
@@ -54,6 +60,8 @@ pub(super) trait Lanes: Copy {
     /// Adds the products of four levels and four inputs to each row's sum. Levels are below 128, or `byte`
     /// is set and they are stored as [`super::Isa::byte_bias`] says.
     unsafe fn dot(byte: bool, sums: Self::Sums, levels: Self::Int, inputs: Self::Int) -> Self::Sums;
+    /// The sums of levels whose higher bits, moved down by four, were summed apart.
+    unsafe fn join(low: Self::Sums, high: Self::Sums) -> Self::Sums;
     /// The sums as numbers.
     unsafe fn finish(sums: Self::Sums) -> Self::Float;
 

@@ -25,6 +25,8 @@ impl Lanes for Plain {
     const COUNT: usize = COUNT;
     const HALF_UNIT: f32 = 1.0;
     const ROLLED: bool = false;
+    const STRIP: usize = 1;
+    const AHEAD: usize = 4096;
     type Int = Bytes;
     type Float = [f32; COUNT];
     type Sums = [i32; COUNT];
@@ -46,6 +48,9 @@ impl Lanes for Plain {
             from.cast::<[u16; COUNT]>().read_unaligned().map(|bits| bf16::from_bits(bits).to_f32())
         };
     }
+
+    #[inline(always)]
+    unsafe fn prefetch(_from: *const u8, _bytes: usize) {}
 
     #[inline(always)]
     unsafe fn look_up(table: Bytes, indices: Bytes) -> Bytes {
@@ -93,6 +98,11 @@ impl Lanes for Plain {
             let product = |index: usize| i32::from(levels[index] as i8) * i32::from(inputs[index] as i8);
             sums[row] + (4 * row..4 * row + 4).map(product).sum::<i32>()
         })
+    }
+
+    #[inline(always)]
+    unsafe fn join(low: [i32; COUNT], high: [i32; COUNT]) -> [i32; COUNT] {
+        std::array::from_fn(|row| low[row] + (high[row] << 4))
     }
 
     #[inline(always)]

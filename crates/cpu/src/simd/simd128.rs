@@ -3,6 +3,7 @@
 use std::arch::wasm32::*;
 
 use super::lanes::{Lanes, instructions};
+use super::layout::LINE;
 
 /// Four rows.
 #[derive(Clone, Copy)]
@@ -19,6 +20,8 @@ macro_rules! vectors_of_four {
         // The exponents of half and single precision differ by 112.
         const HALF_UNIT: f32 = f32::from_bits((112 + 127) << 23);
         const ROLLED: bool = true;
+        const STRIP: usize = 16;
+        const AHEAD: usize = 0;
         type Int = v128;
         type Float = v128;
 
@@ -34,6 +37,15 @@ macro_rules! vectors_of_four {
                 v128_and(i32x4_shl(i32x4_load_extend_i16x4(from.cast()), 13), mask)
             };
             fn upper_halves(from: *const u8) -> v128 => u32x4_shl(u32x4_load_extend_u16x4(from.cast()), 16);
+        }
+
+        #[inline(always)]
+        unsafe fn prefetch(from: *const u8, bytes: usize) {
+            // There is no instruction for it, but many reads at once wait no longer than one.
+            for line in (0..bytes).step_by(LINE) {
+                // SAFETY: the caller promises that the memory is there.
+                unsafe { from.add(line).read_volatile() };
+            }
         }
 
         #[inline(always)]
@@ -109,6 +121,11 @@ impl Lanes for Simd128 {
     }
 
     #[inline(always)]
+    unsafe fn join(low: PairSums, high: PairSums) -> PairSums {
+        PairSums(i32x4_add(low.0, i32x4_shl(high.0, 4)), i32x4_add(low.1, i32x4_shl(high.1, 4)))
+    }
+
+    #[inline(always)]
     unsafe fn finish(sums: PairSums) -> v128 {
         let even = i32x4_shuffle::<0, 2, 4, 6>(sums.0, sums.1);
         f32x4_convert_i32x4(i32x4_add(even, i32x4_shuffle::<1, 3, 5, 7>(sums.0, sums.1)))
@@ -139,6 +156,11 @@ impl Lanes for Relaxed {
     #[inline(always)]
     unsafe fn dot(_byte: bool, sums: v128, levels: v128, inputs: v128) -> v128 {
         i32x4_relaxed_dot_i8x16_i7x16_add(inputs, levels, sums)
+    }
+
+    #[inline(always)]
+    unsafe fn join(low: v128, high: v128) -> v128 {
+        i32x4_add(low, i32x4_shl(high, 4))
     }
 
     #[inline(always)]
