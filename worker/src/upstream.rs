@@ -60,6 +60,10 @@ pub(crate) fn prepare(mut request: ChatRequest, settings: &Settings) -> Result<C
         Some(_) => {}
         None => request.max_tokens = i64::try_from(limit).ok(),
     }
+    // The reservation is for one answer.
+    if request.answers() > 1 {
+        return Err(WireError::field("n", "must be 1 or left out; this server relays one answer at a time"));
+    }
     request.model.clone_from(&settings.upstream_model);
     request.nearside = None;
     if request.stream {

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use nearside_gguf::{ByteSource, DataType, Gguf};
+use nearside_text::reply::ReplyFormat;
 use nearside_text::{ChatTemplate, Conversation, Message, SpecialTokens, Tokenizer};
 
 use crate::adapters::Adapters;
@@ -110,16 +111,25 @@ impl Engine {
         &self.tokenizer
     }
 
+    /// How the model marks what it thinks and the tools it calls.
+    pub fn reply_format(&self) -> ReplyFormat {
+        self.template.as_ref().map_or_else(ReplyFormat::default, |template| template.reply_format().clone())
+    }
+
     /// A conversation as the model was trained to read it, up to where its answer begins. A file
     /// without a template gets one line per message, `role: content`.
-    pub fn chat_tokens<'a>(&self, conversation: impl Into<Conversation<'a>>) -> Result<Vec<TokenId>, EngineError> {
+    pub fn chat_text<'a>(&self, conversation: impl Into<Conversation<'a>>) -> Result<String, EngineError> {
         let conversation = conversation.into();
-        let text = match &self.template {
+        Ok(match &self.template {
             Some(template) => template.prompt(conversation)?,
             None => plain_layout(conversation.messages),
-        };
+        })
+    }
+
+    /// The tokens of a text that [`Self::chat_text`] laid out.
+    pub fn layout_tokens(&self, text: &str) -> Result<Vec<TokenId>, EngineError> {
         let special = SpecialTokens { add: false, parse: true };
-        let mut tokens = self.tokenizer.encode(&text, special)?;
+        let mut tokens = self.tokenizer.encode(text, special)?;
         // Some templates write the beginning themselves and some leave it to the tokenizer.
         if let Some(beginning) = self.beginning
             && tokens.first() != Some(&beginning)
@@ -127,6 +137,11 @@ impl Engine {
             tokens.insert(0, beginning);
         }
         Ok(tokens)
+    }
+
+    /// The tokens of a conversation, laid out by [`Self::chat_text`].
+    pub fn chat_tokens<'a>(&self, conversation: impl Into<Conversation<'a>>) -> Result<Vec<TokenId>, EngineError> {
+        self.layout_tokens(&self.chat_text(conversation)?)
     }
 
     /// How many of [`Self::chat_tokens`] belong to what stands before the first question: the system prompt, and what

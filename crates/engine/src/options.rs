@@ -101,6 +101,9 @@ pub struct GenerateOptions {
     pub constraint: Option<Constraint>,
     /// Texts before which the answer ends. They are not part of it.
     pub stop: Vec<String>,
+    /// Marks of the conversation that become text where the vocabulary has a token for them, such as those around a
+    /// tool call: [`nearside_text::reply::ReplyFormat::marks`] names them.
+    pub shown_marks: Vec<&'static str>,
     /// How many best tokens each token is reported with, at most [`crate::backend::MAX_CANDIDATES`].
     pub top_logprobs: usize,
     /// Treats end tokens as any other, so that a measurement has a known length. A constraint's end counts.
@@ -146,6 +149,7 @@ impl Default for GenerateOptions {
             logit_bias: Vec::new(),
             constraint: None,
             stop: Vec::new(),
+            shown_marks: Vec::new(),
             top_logprobs: 0,
             ignore_end: false,
             when_full: ContextPolicy::Stop,

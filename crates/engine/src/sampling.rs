@@ -122,6 +122,16 @@ pub fn draw(seed: u64, position: usize) -> f32 {
     (bits >> 40) as f32 / (1u32 << 24) as f32
 }
 
+/// The seed of the nth of several answers to one prompt: the seed itself for the first, and for the others one whose
+/// draws have nothing to do with its own.
+pub fn nth_seed(seed: u64, answer: usize) -> u64 {
+    if answer == 0 {
+        seed
+    } else {
+        (seed ^ (answer as u64).wrapping_mul(0xd1b5_4a32_d192_ed03)).wrapping_mul(0x2545_f491_4f6c_dd1d)
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

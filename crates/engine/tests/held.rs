@@ -164,6 +164,20 @@ fn the_model_may_end_where_the_expression_may() {
 }
 
 #[test]
+fn a_grammar_may_begin_with_free_text_up_to_a_mark() {
+    let (mut engine, _) = engine(2, 64);
+    let grammar = "start: thought value\nthought[lazy]: /(.|\\n)*xy/\nvalue: \"ab\"";
+    let options = GenerateOptions {
+        logit_bias: vec![(23, 4.0), (24, 4.0)],
+        ..constrained(Constraint::Lark(grammar.to_owned()), 50)
+    };
+    let answer = fresh(&mut engine, &PROMPT, options);
+    assert_eq!(answer.finish.reason, FinishReason::Stop, "{}", answer.text);
+    let (thought, value) = answer.text.split_once("xy").expect("the mark");
+    assert!(!thought.is_empty() && value == "ab", "{}", answer.text);
+}
+
+#[test]
 fn a_session_goes_on_after_a_constrained_answer_whole_or_dropped() {
     for depth in [1, 2] {
         let (mut engine, _) = engine(depth, 64);

@@ -3,14 +3,14 @@
 use std::ops::ControlFlow;
 
 use js_sys::Function;
+use nearside_chat::{Defaults, Plan, token_logprob};
 use nearside_engine::backend::Backend;
-use nearside_engine::{ContextPolicy, EngineError, Event, GenerateOptions, GeneratedToken, Generation, Sampling};
+use nearside_engine::{EngineError, Event, GenerateOptions, Generation};
 use nearside_route::{
     Consent, Decision, Mode, Policy, Profile, RequestFacts, Side, Signal, Situation, decide as hold,
     lowest_margin_signal, margin_signal, rules, score,
 };
-use nearside_text::Message;
-use nearside_wire::{ChatRequest, NearsideNote, TokenLogprob, TopLogprob};
+use nearside_wire::{ChatRequest, NearsideNote, WireError};
 use serde::Serialize;
 use wasm_bindgen::JsValue;
 
@@ -18,7 +18,7 @@ use crate::device::Device;
 use crate::engine::{Engine, WhenFull};
 use crate::error::WebError;
 use crate::host::Host;
-use crate::javascript::{from_js, goes_on, to_json};
+use crate::javascript::{from_js, goes_on, to_json, unix_seconds};
 use crate::routing::Route;
 use crate::source::Source;
 use crate::stream::Stream;
@@ -52,13 +52,23 @@ impl Asked {
     /// Reads and checks what came from JavaScript.
     pub(crate) fn read(request: &JsValue, route: JsValue, model: String) -> Result<Self, WebError> {
         let request = ChatRequest::from_json(to_json("request", request)?.as_bytes())?;
+        if request.answers() > 1 {
+            return Err(WireError::field("n", "must be 1 or left out; a page gets one answer at a time").into());
+        }
         let (policy, situation) = from_js::<Route>("policy", route)?.split();
         Ok(Self { request, policy, situation, profile: Profile::uncalibrated(), model })
     }
 
-    fn messages(&self) -> Vec<Message> {
-        let messages = self.request.messages.iter();
-        messages.map(|message| Message::new(message.role.clone(), message.text())).collect()
+    /// What the engine is given.
+    fn plan(&self, engine: &nearside_engine::Engine, when_full: WhenFull) -> Result<Plan, WebError> {
+        let defaults = Defaults {
+            // Without a seed, asking twice may give two answers.
+            seed: (js_sys::Math::random() * 2_f64.powi(52)) as u64,
+            max_tokens: GenerateOptions::default().max_tokens,
+            now: unix_seconds().cast_signed(),
+            slides: matches!(when_full, WhenFull::Slide),
+        };
+        Ok(Plan::new(&self.request, engine, defaults)?)
     }
 
     fn facts(&self, prompt_tokens: usize, context: Option<usize>) -> RequestFacts {
@@ -81,42 +91,6 @@ impl Asked {
     fn may_cross(&self) -> bool {
         self.policy.mode != Mode::NearOnly && self.situation.far_ready && self.situation.consent != Consent::Refused
     }
-
-    fn wants_logprobs(&self) -> bool {
-        self.request.logprobs == Some(true)
-    }
-
-    fn options(&self, engine: &nearside_engine::Engine, when_full: WhenFull) -> Result<GenerateOptions, WebError> {
-        let usual = Sampling::default();
-        let request = &self.request;
-        let count =
-            |value: Option<i64>, usual: usize| value.and_then(|value| usize::try_from(value).ok()).unwrap_or(usual);
-        let part = |value: Option<f64>, usual: f32| value.map_or(usual, |value| value as f32);
-        let when_full = match when_full {
-            WhenFull::Stop => ContextPolicy::Stop,
-            WhenFull::Slide => ContextPolicy::Slide { keep: engine.system_tokens(&self.messages())? },
-        };
-        Ok(GenerateOptions {
-            sampling: Sampling {
-                temperature: part(request.temperature, usual.temperature),
-                top_k: count(request.top_k, usual.top_k),
-                top_p: part(request.top_p, usual.top_p),
-                min_p: part(request.min_p, usual.min_p),
-                // Without a seed, asking twice may give two answers.
-                seed: request.seed.map_or_else(|| (js_sys::Math::random() * 2_f64.powi(52)) as u64, i64::cast_unsigned),
-                frequency_penalty: part(request.frequency_penalty, usual.frequency_penalty),
-                presence_penalty: part(request.presence_penalty, usual.presence_penalty),
-                ..usual
-            },
-            max_tokens: request.token_limit().unwrap_or_else(|| GenerateOptions::default().max_tokens),
-            stop: request.stop_strings(),
-            top_logprobs: count(request.top_logprobs, 0),
-            // Not OpenAI's, but called so by every local server that has it; measurements need it.
-            ignore_end: request.extra.get("ignore_eos") == Some(&true.into()),
-            when_full,
-            ..GenerateOptions::default()
-        })
-    }
 }
 
 /// How many tokens a conversation may have here; as many as it likes where its beginning may be forgotten.
@@ -130,14 +104,14 @@ fn room(engine: &nearside_engine::Engine, when_full: WhenFull) -> Option<usize> 
 /// Scores a request: the rules, and unless these settle it, the first tokens.
 pub(crate) async fn decide(engine: &mut Engine, asked: &Asked, go_on: &Function) -> Result<Decision, WebError> {
     let Engine { loaded: engine, session, device, when_full } = engine;
-    let prompt = engine.chat_tokens(&asked.messages())?;
-    let mut signals = rules(&asked.facts(prompt.len(), room(engine, *when_full)));
+    let plan = asked.plan(engine, *when_full)?;
+    let mut signals = rules(&asked.facts(plan.prompt().len(), room(engine, *when_full)));
     let first = asked.decide(&signals);
     if first.side == Side::Far || first.blocked || !asked.may_cross() {
         return Ok(first);
     }
-    let options = GenerateOptions { max_tokens: WATCHED_TOKENS, ..asked.options(engine, *when_full)? };
-    let mut generation = engine.generate(session, &prompt, options)?;
+    let options = GenerateOptions { max_tokens: WATCHED_TOKENS, ..plan.options(0) };
+    let mut generation = engine.generate(session, plan.prompt(), options)?;
     let mut margins = Vec::new();
     while let Some(event) = next(&mut generation, device).await? {
         if let Event::Token(token) = event {
@@ -154,13 +128,13 @@ pub(crate) async fn decide(engine: &mut Engine, asked: &Asked, go_on: &Function)
 /// Answers a request near, unless the decision is far.
 pub(crate) async fn answer(engine: &mut Engine, asked: &Asked, emit: &Function) -> Result<Outcome, WebError> {
     let Engine { loaded: engine, session, device, when_full } = engine;
-    let prompt = engine.chat_tokens(&asked.messages())?;
-    let mut signals = rules(&asked.facts(prompt.len(), room(engine, *when_full)));
+    let plan = asked.plan(engine, *when_full)?;
+    let mut signals = rules(&asked.facts(plan.prompt().len(), room(engine, *when_full)));
     let decision = asked.decide(&signals);
     if decision.blocked {
         let context = engine.info().context;
-        if room(engine, *when_full).is_some() && prompt.len() > context {
-            return Err(EngineError::PromptTooLong { tokens: prompt.len(), context }.into());
+        if room(engine, *when_full).is_some() && plan.prompt().len() > context {
+            return Err(EngineError::PromptTooLong { tokens: plan.prompt().len(), context }.into());
         }
         return Err(WebError::Blocked { reasons: decision.reasons.join(" ") });
     }
@@ -174,14 +148,15 @@ pub(crate) async fn answer(engine: &mut Engine, asked: &Asked, emit: &Function) 
         stream.open(note(&decision)).await?;
     }
     let mut finish = None;
-    let mut generation = engine.generate(session, &prompt, asked.options(engine, *when_full)?)?;
+    let mut speaker = plan.speaker(stream.id());
+    let mut generation = engine.generate(session, plan.prompt(), plan.options(0))?;
     while let Some(event) = next(&mut generation, device).await? {
         match event {
             Event::Prefill { .. } | Event::Slid { .. } => stream.turn().await?,
             Event::Token(token) => {
                 margins.push(token.margin);
-                let probability = asked.wants_logprobs().then(|| spell(generation.tokenizer(), &token));
-                stream.token(token.text, probability).await?;
+                let probability = plan.logprobs().then(|| token_logprob(generation.tokenizer(), &token));
+                stream.token(speaker.push(&token.text), probability).await?;
             }
             Event::Finished(end) => finish = Some(end),
         }
@@ -196,7 +171,8 @@ pub(crate) async fn answer(engine: &mut Engine, asked: &Asked, emit: &Function) 
         }
     }
     if let Some(finish) = finish {
-        stream.finish(finish).await?;
+        let (deltas, reason) = speaker.finish(&finish.text_tail, finish.reason);
+        stream.finish(&finish, deltas, reason).await?;
     }
     Ok(Outcome::Near)
 }
@@ -226,19 +202,5 @@ fn note(decision: &Decision) -> NearsideNote {
         threshold: Some(decision.threshold),
         reasons: decision.reasons.clone(),
         ..NearsideNote::new(nearside_wire::Side::Near)
-    }
-}
-
-fn spell(tokenizer: &nearside_text::Tokenizer, token: &GeneratedToken) -> TokenLogprob {
-    let top = token.top.iter().map(|&(id, logprob)| TopLogprob {
-        token: tokenizer.decode(&[id]),
-        logprob: f64::from(logprob),
-        bytes: None,
-    });
-    TokenLogprob {
-        token: tokenizer.decode(&[token.id]),
-        logprob: f64::from(token.log_probability),
-        bytes: None,
-        top_logprobs: top.collect(),
     }
 }

@@ -60,9 +60,10 @@ fn engine_code(error: &EngineError) -> &'static str {
     match error {
         EngineError::Backend(error) => backend_code(error),
         EngineError::PromptTooLong { .. } => "context_full",
-        EngineError::EmptyPrompt | EngineError::TokenOutOfRange { .. } | EngineError::Option { .. } => {
-            "invalid_request"
-        }
+        EngineError::Constraint { .. }
+        | EngineError::EmptyPrompt
+        | EngineError::TokenOutOfRange { .. }
+        | EngineError::Option { .. } => "invalid_request",
         EngineError::ForeignSession | EngineError::Interrupted => "engine_failed",
         _ => "model_invalid",
     }

@@ -1,8 +1,8 @@
 //! A near answer as chunks: held back while it is weighed, then passed on one by one.
 
 use js_sys::Function;
-use nearside_engine::{Finish, FinishReason};
-use nearside_wire::{ChatChunk, Delta, Logprobs, NearsideNote, Timings, TokenLogprob, Usage};
+use nearside_engine::Finish;
+use nearside_wire::{ChatChunk, Delta, FinishReason, Logprobs, NearsideNote, Timings, TokenLogprob, Usage};
 use wasm_bindgen::JsValue;
 
 use crate::error::WebError;
@@ -55,27 +55,47 @@ impl<'a> Stream<'a> {
         self.send(&JsValue::NULL).await
     }
 
-    /// The answer's next token.
-    pub(crate) async fn token(&mut self, text: String, probability: Option<TokenLogprob>) -> Result<(), WebError> {
+    /// The answer's id.
+    pub(crate) fn id(&self) -> &str {
+        &self.id
+    }
+
+    /// What the answer's next token adds to the message.
+    pub(crate) async fn token(
+        &mut self,
+        deltas: Vec<Delta>,
+        probability: Option<TokenLogprob>,
+    ) -> Result<(), WebError> {
         self.last = now();
         self.first.get_or_insert(self.last);
-        if text.is_empty() && probability.is_none() {
+        if deltas.is_empty() && probability.is_none() {
             return self.turn().await;
         }
-        let mut chunk = ChatChunk::text(&self.id, &self.model, self.created, text);
-        chunk.choices[0].logprobs = probability.map(|probability| Logprobs { content: Some(vec![probability]) });
-        self.waiting.push(chunk);
+        self.add(deltas, probability);
         if self.open { self.pass_on().await } else { self.turn().await }
     }
 
-    /// The answer's end.
-    pub(crate) async fn finish(&mut self, finish: Finish) -> Result<(), WebError> {
-        let reason = match finish.reason {
-            FinishReason::Stop => nearside_wire::FinishReason::Stop,
-            FinishReason::Length | FinishReason::ContextFull => nearside_wire::FinishReason::Length,
-        };
-        let delta = Delta { content: (!finish.text_tail.is_empty()).then_some(finish.text_tail), ..Delta::default() };
-        let mut chunk = ChatChunk::new(&self.id, &self.model, self.created, delta, Some(reason));
+    fn add(&mut self, mut deltas: Vec<Delta>, probability: Option<TokenLogprob>) {
+        if deltas.is_empty() && probability.is_some() {
+            deltas.push(Delta::text(""));
+        }
+        let mut probability = probability.map(|probability| Logprobs { content: Some(vec![probability]) });
+        for delta in deltas {
+            let mut chunk = ChatChunk::new(&self.id, &self.model, self.created, delta, None);
+            chunk.choices[0].logprobs = probability.take();
+            self.waiting.push(chunk);
+        }
+    }
+
+    /// The answer's end, with what was held back until it was sure.
+    pub(crate) async fn finish(
+        &mut self,
+        finish: &Finish,
+        deltas: Vec<Delta>,
+        reason: FinishReason,
+    ) -> Result<(), WebError> {
+        self.add(deltas, None);
+        let mut chunk = ChatChunk::finish(&self.id, &self.model, self.created, reason);
         chunk.usage = Some(Usage::new(finish.prompt_tokens as u64, finish.completion_tokens as u64));
         self.waiting.push(chunk);
         self.note.timings = Some(self.timings(finish.completion_tokens, finish.prompt_tokens, finish.reused_tokens));

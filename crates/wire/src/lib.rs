@@ -37,12 +37,14 @@
 mod content;
 mod embeddings;
 mod error;
+mod format;
 mod lenient;
 mod model;
 mod note;
 mod request;
 mod response;
 pub mod sse;
+mod tools;
 mod validate;
 
 pub use content::{ChatMessage, Content, ContentPart};
@@ -51,9 +53,11 @@ pub use embeddings::{
     PoolingName, Vector,
 };
 pub use error::{ErrorBody, ErrorDetail, WireError};
+pub use format::ResponseFormat;
 pub use model::{ModelCard, ModelList};
 pub use note::{NearsideNote, Side, Timings};
 pub use request::{ChatRequest, NearsideRequest, Stop, StreamOptions};
 pub use response::{
     ChatChunk, ChatCompletion, Choice, ChunkChoice, Delta, FinishReason, Logprobs, TokenLogprob, TopLogprob, Usage,
 };
+pub use tools::{FunctionCall, FunctionTool, ToolCall, ToolChoice};

@@ -47,6 +47,9 @@ pub struct ChatRequest {
     /// Penalty on tokens that occurred.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub presence_penalty: Option<f64>,
+    /// Divides the logits of recent tokens, or multiplies negative ones. An extension that many servers know.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub repetition_penalty: Option<f64>,
     /// Same seed, same tokens.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub seed: Option<i64>,
@@ -59,13 +62,14 @@ pub struct ChatRequest {
     /// How many alternatives to give per token.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub top_logprobs: Option<i64>,
-    /// How many answers; one is served.
+    /// How many answers.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub n: Option<i64>,
     /// What the caller asks of the router. It concerns the page alone and is not sent to an upstream.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub nearside: Option<NearsideRequest>,
-    /// Fields that only pass through here, such as `tools` and `response_format`.
+    /// All other fields, as they came. Those that have a meaning here are read by [`Self::functions`],
+    /// [`Self::tool_choice`], [`Self::response_format`] and [`Self::logit_bias`].
     #[serde(flatten)]
     pub extra: Map<String, Value>,
 }
@@ -82,6 +86,11 @@ impl ChatRequest {
     /// The most tokens to write, under whichever name it came.
     pub fn token_limit(&self) -> Option<usize> {
         self.max_completion_tokens.or(self.max_tokens).and_then(|limit| usize::try_from(limit).ok())
+    }
+
+    /// How many answers to give.
+    pub fn answers(&self) -> usize {
+        self.n.and_then(|n| usize::try_from(n).ok()).unwrap_or(1)
     }
 
     /// The strings that end the answer.

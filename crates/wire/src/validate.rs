@@ -5,6 +5,7 @@ use crate::{ChatRequest, Content, Stop, WireError};
 const ROLES: [&str; 6] = ["system", "developer", "user", "assistant", "tool", "function"];
 const MOST_STOP_STRINGS: usize = 4;
 const MOST_TOP_LOGPROBS: i64 = 20;
+const MOST_ANSWERS: i64 = 16;
 
 impl ChatRequest {
     /// Checks every limit that does not depend on the model.
@@ -18,11 +19,9 @@ impl ChatRequest {
         within("min_p", self.min_p, 0.0, 1.0)?;
         within("frequency_penalty", self.frequency_penalty, -2.0, 2.0)?;
         within("presence_penalty", self.presence_penalty, -2.0, 2.0)?;
-        if let Some(n) = self.n.filter(|&n| n != 1) {
-            return Err(WireError::field(
-                "n",
-                format!("is {n}; one answer per request is served, so send 1 or leave it out"),
-            ));
+        within("repetition_penalty", self.repetition_penalty, 0.1, 10.0)?;
+        if let Some(n) = self.n.filter(|n| !(1..=MOST_ANSWERS).contains(n)) {
+            return Err(WireError::field("n", format!("is {n}; it must be from 1 to {MOST_ANSWERS}")));
         }
         if let Some(top) = self.top_logprobs {
             if !(0..=MOST_TOP_LOGPROBS).contains(&top) {
@@ -130,7 +129,8 @@ mod tests {
             (r#""temperature":-0.1"#, "temperature"),
             (r#""top_p":1.5"#, "top_p"),
             (r#""top_k":-2"#, "top_k"),
-            (r#""n":2"#, "n"),
+            (r#""n":17"#, "n"),
+            (r#""repetition_penalty":0"#, "repetition_penalty"),
             (r#""n":0"#, "n"),
             (r#""top_logprobs":21,"logprobs":true"#, "top_logprobs"),
             (r#""top_logprobs":2"#, "top_logprobs"),

@@ -1,7 +1,7 @@
 //! `nearside serve`: the model behind an OpenAI-compatible interface.
 
+mod answer;
 mod embeddings;
-mod probabilities;
 mod queue;
 mod reply;
 mod routes;

@@ -8,10 +8,13 @@ use axum::body::Body;
 use axum::http::header;
 use axum::response::{IntoResponse, Response};
 use futures_util::stream::unfold;
-use nearside_wire::{ChatChunk, ChatCompletion, Delta, FinishReason, Logprobs, Usage, sse};
+use nearside_wire::{
+    ChatChunk, ChatCompletion, ChatMessage, Choice, Delta, FinishReason, Logprobs, TokenLogprob, Usage, sse,
+};
 use tokio::sync::mpsc::UnboundedReceiver;
 
-use super::queue::{Reply, engine_gone};
+use super::answer::Reply;
+use super::queue::engine_gone;
 use super::routes::error;
 
 /// What all parts of an answer have in common.
@@ -26,26 +29,46 @@ pub(super) struct Head {
 
 /// The whole answer at once.
 pub(super) async fn whole(head: Head, mut replies: UnboundedReceiver<Reply>) -> Response {
-    let mut text = String::new();
-    let mut probabilities = Vec::new();
-    let (reason, usage) = loop {
+    let mut choices: Vec<Choice> = Vec::new();
+    let usage = loop {
         match replies.recv().await {
             Some(Reply::Started) => {}
-            Some(Reply::Token(piece, probability)) => {
-                text.push_str(&piece);
-                probabilities.extend(probability);
+            Some(Reply::Part(answer, deltas, probability)) => {
+                let choice = begun(&mut choices, answer);
+                for delta in &deltas {
+                    choice.message.absorb(delta);
+                }
+                if let Some(probability) = probability {
+                    let logprobs = choice.logprobs.get_or_insert_default();
+                    logprobs.content.get_or_insert_default().push(probability);
+                }
             }
-            Some(Reply::Finished(reason, usage)) => break (reason, usage),
+            Some(Reply::Ended(answer, reason)) => {
+                let choice = begun(&mut choices, answer);
+                // An answer that says nothing says so, unless it calls a tool instead.
+                if choice.message.content.is_none() && reason != FinishReason::ToolCalls {
+                    choice.message.content = Some("".into());
+                }
+                choice.finish_reason = Some(reason);
+            }
+            Some(Reply::Finished(usage)) => break usage,
             Some(Reply::Failed(problem)) => return error(&problem),
             None => return error(&engine_gone()),
         }
     };
-    let mut completion = ChatCompletion::text(head.id, head.model, head.created, text, reason);
+    let mut completion = ChatCompletion::text(head.id, head.model, head.created, "", FinishReason::Stop);
+    completion.choices = choices;
     completion.usage = Some(usage);
-    if let Some(choice) = completion.choices.first_mut().filter(|_| !probabilities.is_empty()) {
-        choice.logprobs = Some(Logprobs { content: Some(probabilities) });
-    }
     Json(completion).into_response()
+}
+
+/// The answer of that number, from now on if not before; answers come in order.
+fn begun(choices: &mut Vec<Choice>, answer: usize) -> &mut Choice {
+    while choices.len() <= answer {
+        let message = ChatMessage { role: "assistant".to_owned(), ..ChatMessage::default() };
+        choices.push(Choice { index: choices.len(), message, logprobs: None, finish_reason: None });
+    }
+    &mut choices[answer]
 }
 
 /// The answer as it comes. The status waits for the generation to begin, so that a request that
@@ -56,8 +79,8 @@ pub(super) async fn stream(head: Head, mut replies: UnboundedReceiver<Reply>, us
         None => return error(&engine_gone()),
         Some(_) => {}
     }
-    let start = sse::write(&ChatChunk::start(&head.id, &head.model, head.created));
-    let events = Events { head, replies, usage, ready: VecDeque::from([start]), over: false };
+    let mut events = Events { head, replies, usage, ready: VecDeque::new(), begun: 0, over: false };
+    events.begin(0);
     let body = Body::from_stream(unfold(events, |mut events| async {
         let event = events.next().await?;
         Some((Ok::<_, Infallible>(event), events))
@@ -72,6 +95,8 @@ struct Events {
     replies: UnboundedReceiver<Reply>,
     usage: bool,
     ready: VecDeque<String>,
+    /// Answers whose speaker was named.
+    begun: usize,
     over: bool,
 }
 
@@ -86,18 +111,13 @@ impl Events {
             }
             match self.replies.recv().await {
                 Some(Reply::Started) => {}
-                Some(Reply::Token(text, probability)) => {
-                    if text.is_empty() && probability.is_none() {
-                        continue;
-                    }
-                    let delta = Delta { content: Some(text), ..Delta::default() };
-                    let mut chunk = self.chunk(delta, None);
-                    if let (Some(choice), Some(probability)) = (chunk.choices.first_mut(), probability) {
-                        choice.logprobs = Some(Logprobs { content: Some(vec![probability]) });
-                    }
+                Some(Reply::Part(answer, deltas, probability)) => self.part(answer, deltas, probability),
+                Some(Reply::Ended(answer, reason)) => {
+                    self.begin(answer);
+                    let chunk = self.chunk(answer, Delta::default(), Some(reason));
                     self.ready.push_back(sse::write(&chunk));
                 }
-                Some(Reply::Finished(reason, usage)) => self.finish(reason, usage),
+                Some(Reply::Finished(usage)) => self.finish(usage),
                 // No `[DONE]`: what came is not the whole answer.
                 Some(Reply::Failed(problem)) => self.fail(&problem),
                 None => self.fail(&engine_gone()),
@@ -105,13 +125,43 @@ impl Events {
         }
     }
 
-    fn chunk(&self, delta: Delta, reason: Option<FinishReason>) -> ChatChunk {
-        ChatChunk::new(&self.head.id, &self.head.model, self.head.created, delta, reason)
+    /// Names the speaker of the answers up to this one, where that was not done.
+    fn begin(&mut self, answer: usize) {
+        while self.begun <= answer {
+            let mut chunk = ChatChunk::start(&self.head.id, &self.head.model, self.head.created);
+            for choice in &mut chunk.choices {
+                choice.index = self.begun;
+            }
+            self.ready.push_back(sse::write(&chunk));
+            self.begun += 1;
+        }
     }
 
-    fn finish(&mut self, reason: FinishReason, usage: Usage) {
+    fn part(&mut self, answer: usize, mut deltas: Vec<Delta>, probability: Option<TokenLogprob>) {
+        self.begin(answer);
+        if deltas.is_empty() {
+            deltas.push(Delta::text(""));
+        }
+        let mut probability = probability.map(|probability| Logprobs { content: Some(vec![probability]) });
+        for delta in deltas {
+            let mut chunk = self.chunk(answer, delta, None);
+            for choice in &mut chunk.choices {
+                choice.logprobs = probability.take();
+            }
+            self.ready.push_back(sse::write(&chunk));
+        }
+    }
+
+    fn chunk(&self, answer: usize, delta: Delta, reason: Option<FinishReason>) -> ChatChunk {
+        let mut chunk = ChatChunk::new(&self.head.id, &self.head.model, self.head.created, delta, reason);
+        for choice in &mut chunk.choices {
+            choice.index = answer;
+        }
+        chunk
+    }
+
+    fn finish(&mut self, usage: Usage) {
         self.over = true;
-        self.ready.push_back(sse::write(&self.chunk(Delta::default(), Some(reason))));
         if self.usage {
             let mut chunk = ChatChunk::empty(&self.head.id, &self.head.model, self.head.created);
             chunk.usage = Some(usage);

@@ -12,12 +12,15 @@ use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 use axum::{Json, Router};
 use nearside_wire::{ChatRequest, EmbeddingRequest, ModelCard, ModelList, WireError};
-use serde_json::{Value, json};
+use serde_json::json;
 
 use super::embeddings::answer_embedding;
 use super::queue::{Queue, Served};
 use super::reply::{Head, stream, whole};
 use crate::backend::BackendReport;
+
+/// What every answer's id begins with.
+const ID_START: &str = "chatcmpl-";
 
 /// What the handlers share.
 pub(super) struct Server {
@@ -37,7 +40,7 @@ impl Server {
     /// What all parts of the next answer have in common.
     fn head(&self) -> Head {
         let number = self.answers.fetch_add(1, Ordering::Relaxed);
-        Head { id: format!("chatcmpl-{:x}-{number}", self.created), created: now(), model: self.served.id.clone() }
+        Head { id: format!("{ID_START}{:x}_{number}", self.created), created: now(), model: self.served.id.clone() }
     }
 }
 
@@ -86,13 +89,15 @@ async fn models(State(server): State<Arc<Server>>) -> Response {
 }
 
 async fn chat(State(server): State<Arc<Server>>, headers: HeaderMap, body: Result<Bytes, BytesRejection>) -> Response {
+    let head = server.head();
     let submitted = read(&headers, body, server.body_limit).and_then(|request| {
         let (streamed, usage) = (request.stream, request.wants_usage());
-        Ok((server.queue.submit(request)?, streamed, usage))
+        let id = head.id.trim_start_matches(ID_START).to_owned();
+        Ok((server.queue.submit(request, id)?, streamed, usage))
     });
     match submitted {
-        Ok((replies, true, usage)) => stream(server.head(), replies, usage).await,
-        Ok((replies, false, _)) => whole(server.head(), replies).await,
+        Ok((replies, true, usage)) => stream(head, replies, usage).await,
+        Ok((replies, false, _)) => whole(head, replies).await,
         Err(problem) => error(&problem),
     }
 }
@@ -110,9 +115,7 @@ async fn embeddings(
 }
 
 fn read(headers: &HeaderMap, body: Result<Bytes, BytesRejection>, limit: usize) -> Result<ChatRequest, WireError> {
-    let request = ChatRequest::from_json(&json_body(headers, body, limit)?)?;
-    refuse_unserved(&request)?;
-    Ok(request)
+    ChatRequest::from_json(&json_body(headers, body, limit)?)
 }
 
 fn json_body(headers: &HeaderMap, body: Result<Bytes, BytesRejection>, limit: usize) -> Result<Bytes, WireError> {
@@ -127,30 +130,4 @@ fn json_body(headers: &HeaderMap, body: Result<Bytes, BytesRejection>, limit: us
         StatusCode::PAYLOAD_TOO_LARGE => WireError::BodyTooLarge { limit },
         _ => WireError::Malformed { reason: rejection.body_text() },
     })
-}
-
-/// What would change the answer and is not done here is refused rather than ignored.
-fn refuse_unserved(request: &ChatRequest) -> Result<(), WireError> {
-    if request.attachments() > 0 {
-        return Err(WireError::field("messages", "holds parts that are not text; this model reads text only"));
-    }
-    for (name, penalty) in
-        [("frequency_penalty", request.frequency_penalty), ("presence_penalty", request.presence_penalty)]
-    {
-        if penalty.is_some_and(|value| value != 0.0) {
-            return Err(WireError::field(name, "is not supported by this server; send 0 or leave it out"));
-        }
-    }
-    for name in ["tools", "functions", "logit_bias", "response_format"] {
-        let harmless = match request.extra.get(name) {
-            None | Some(Value::Null) => true,
-            Some(Value::Array(items)) => items.is_empty(),
-            Some(Value::Object(fields)) => fields.is_empty() || fields.get("type").is_some_and(|kind| kind == "text"),
-            Some(_) => false,
-        };
-        if !harmless {
-            return Err(WireError::field(name, "is not supported by this server; leave it out"));
-        }
-    }
-    Ok(())
 }

@@ -3,6 +3,7 @@
 mod bad_files;
 mod chat;
 mod embed;
+mod forms;
 mod inspect;
 #[cfg(unix)]
 mod interrupt;
@@ -11,5 +12,6 @@ mod model;
 mod real_model;
 mod run;
 mod serve;
+mod server;
 mod support;
 mod usage;

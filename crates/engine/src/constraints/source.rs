@@ -21,18 +21,11 @@ pub enum Constraint {
 }
 
 impl Constraint {
-    /// A JSON value that this schema accepts, between two texts: the form in which models call tools.
-    pub fn json_between(open: &str, schema: &Value, close: &str) -> Self {
-        let quoted = |text: &str| Value::String(text.to_owned()).to_string();
-        let mut parts = Vec::new();
-        if !open.is_empty() {
-            parts.push(quoted(open));
-        }
-        parts.push("value".to_owned());
-        if !close.is_empty() {
-            parts.push(quoted(close));
-        }
-        Self::Lark(format!("start: {}\nvalue: %json {}", parts.join(" "), written(schema.clone())))
+    /// The schema with the way in which its values are written, as [`Self::JsonSchema`] has it: for `%json` in a
+    /// grammar.
+    #[must_use]
+    pub fn written(schema: Value) -> Value {
+        written(schema)
     }
 
     /// What it is called in errors.

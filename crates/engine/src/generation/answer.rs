@@ -36,9 +36,9 @@ pub(super) struct Answer {
 
 impl Answer {
     /// An answer without tokens yet.
-    pub(super) fn new(options: &GenerateOptions, prompt: usize) -> Self {
+    pub(super) fn new(options: &GenerateOptions, tokenizer: &Tokenizer, prompt: usize) -> Self {
         Self {
-            decoder: StreamDecoder::new(),
+            decoder: StreamDecoder::showing(tokenizer, &options.shown_marks),
             stops: StopTexts::new(options.stop.clone()),
             progress: VecDeque::new(),
             events: VecDeque::new(),

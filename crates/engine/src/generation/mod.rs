@@ -115,10 +115,10 @@ impl<'a> Generation<'a> {
             (None, source) => Way::Speculating(Speculating::new(source)),
         };
         let core = Core {
+            cache: CacheId(0),
+            answer: Answer::new(&options, engine.tokenizer(), prompt.len()),
             engine,
             session,
-            cache: CacheId(0),
-            answer: Answer::new(&options, prompt.len()),
             options,
             prompt: prompt.len(),
             known: prompt,

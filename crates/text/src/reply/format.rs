@@ -47,12 +47,14 @@ pub struct ReplyFormat {
     pub(super) thinking: Vec<Marks>,
     pub(super) calls: Vec<Marks>,
     pub(super) wrappers: Vec<&'static str>,
+    /// Whether a call is best written between `<tool_call>` and `</tool_call>`.
+    common: bool,
 }
 
 impl Default for ReplyFormat {
     /// `<think>` and `<tool_call>`, which models are told to write whose template knows neither.
     fn default() -> Self {
-        Self { thinking: vec![THINKING], calls: vec![CALL], wrappers: Vec::new() }
+        Self { thinking: vec![THINKING], calls: vec![CALL], wrappers: Vec::new(), common: true }
     }
 }
 
@@ -64,6 +66,8 @@ impl ReplyFormat {
         format.thinking.extend(OTHER_THINKING.iter().filter(known));
         format.calls.extend(OTHER_CALLS.iter().filter(known));
         format.wrappers.extend(WRAPPERS.iter().filter(|mark| source.contains(**mark)));
+        // A template that knows no tools has them put in words, which ask for the common marks.
+        format.common = source.contains(CALL.open) || !source.contains("tools");
         // Llama 3 calls the tools that it knows by itself behind this mark, which only some of its templates show.
         if source.contains("<|start_header_id|>") && !source.contains("<|python_tag|>") {
             format.calls.push(marks("<|python_tag|>", ""));
@@ -79,8 +83,14 @@ impl ReplyFormat {
         all.filter(|mark| !mark.is_empty()).collect()
     }
 
+    /// The texts around a call that the model is made to write, each with its line end. They are empty for families
+    /// that mark calls with tokens of their own: these write a call alone as well, and it is read as one.
+    pub fn call_texts(&self) -> (String, String) {
+        if self.common { (format!("{}\n", CALL.open), format!("\n{}", CALL.close)) } else { Default::default() }
+    }
+
     /// The mark that closes the thought which the prompt itself opens, as some templates do.
-    pub(super) fn opened_by(&self, prompt: &str) -> Option<&'static str> {
+    pub fn opened_by(&self, prompt: &str) -> Option<&'static str> {
         let prompt = prompt.trim_end();
         self.thinking.iter().find(|marks| prompt.ends_with(marks.open)).map(|marks| marks.close)
     }

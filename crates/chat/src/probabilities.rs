@@ -6,7 +6,7 @@ use nearside_text::Tokenizer;
 use nearside_wire::{TokenLogprob, TopLogprob};
 
 /// One token and what could have stood in its place.
-pub(super) fn token_logprob(tokenizer: &Tokenizer, token: &GeneratedToken) -> TokenLogprob {
+pub fn token_logprob(tokenizer: &Tokenizer, token: &GeneratedToken) -> TokenLogprob {
     let (own, bytes) = spell(tokenizer, token.id);
     let top_logprobs = token.top.iter().map(|&(id, logprob)| {
         let (token, bytes) = spell(tokenizer, id);
