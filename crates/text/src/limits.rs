@@ -114,7 +114,9 @@ impl Meter {
             return Ok(Value::from(text.repeat(count)));
         }
         let items: Vec<Value> = many.try_iter()?.collect();
-        Ok(std::iter::repeat_n(items, count).flatten().collect())
+        let mut all = Vec::with_capacity(items.len() * count);
+        (0..count).for_each(|_| all.extend_from_slice(&items));
+        Ok(Value::from(all))
     }
 
     /// Refuses what would make much of little, before it is made.

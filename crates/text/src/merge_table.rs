@@ -31,7 +31,7 @@ impl MergeTable {
         let merges = metadata.texts(MERGES)?;
         let slots = vec![EMPTY; (merges.len() * 3 / 2).next_power_of_two()];
         let mut table = Self { merges: Vec::with_capacity(merges.len()), slots, hasher: RandomState::default() };
-        let mut joined = Vec::new();
+        let (mut joined, mut before) = (Vec::new(), [0; 3]);
         for (index, merge) in merges.iter().enumerate() {
             // A piece may itself begin with a space where a converter left the alphabet out.
             let first = merge.chars().next().map_or(0, char::len_utf8);
@@ -45,13 +45,17 @@ impl MergeTable {
             store(left, Kind::Normal, &mut joined);
             let middle = joined.len();
             store(right, Kind::Normal, &mut joined);
-            let find = |range: &[u8]| {
-                vocabulary.find_text(range).ok_or_else(|| TextError::MergeOutOfVocabulary {
+            // Vocabularies list their tokens in the order in which merging made them.
+            let find = |range: &[u8], guess: u32| {
+                let found = vocabulary.find_near(range, guess).filter(|id| vocabulary.is_text(*id));
+                found.ok_or_else(|| TextError::MergeOutOfVocabulary {
                     index,
                     piece: String::from_utf8_lossy(range).into_owned(),
                 })
             };
-            table.enter([find(&joined[..middle])?, find(&joined[middle..])?, find(&joined)?]);
+            let (left, right) = (&joined[..middle], &joined[middle..]);
+            before = [find(left, before[0])?, find(right, before[1])?, find(&joined, before[2].wrapping_add(1))?];
+            table.enter(before);
         }
         Ok(table)
     }

@@ -10,8 +10,12 @@ use crate::TextError;
 const TOKENS: &str = "tokenizer.ggml.tokens";
 const TOKEN_TYPES: &str = "tokenizer.ggml.token_type";
 const EMPTY: u32 = u32::MAX;
-/// Ids above are free for marks such as [`EMPTY`].
-const LIMIT: usize = 1 << 24;
+/// A slot holds an id in its lower bits and a part of the text's hash above them, so that most texts that are not
+/// there are told apart without being read.
+const ID_BITS: u32 = 24;
+const ID: u32 = (1 << ID_BITS) - 1;
+/// The highest id is free for [`EMPTY`].
+const LIMIT: usize = ID as usize;
 
 /// What a token stands for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -37,6 +41,8 @@ pub(crate) struct Vocabulary {
     kinds: Vec<Kind>,
     slots: Vec<u32>,
     hasher: RandomState,
+    /// Whether no two tokens have one text.
+    distinct: bool,
 }
 
 impl Vocabulary {
@@ -61,7 +67,8 @@ impl Vocabulary {
         }
         bytes.shrink_to_fit();
         let slots = vec![EMPTY; (tokens.len() * 3 / 2).next_power_of_two()];
-        let mut vocabulary = Self { bytes, ends, kinds, slots, hasher: RandomState::default() };
+        let hasher = RandomState::default();
+        let mut vocabulary = Self { bytes, ends, kinds, slots, hasher, distinct: true };
         // Where two tokens have one text, the one that merging leads to comes first, then the lower id.
         for turn in [true, false] {
             for id in vocabulary.ids() {
@@ -103,32 +110,46 @@ impl Vocabulary {
 
     /// The token of that text.
     pub(crate) fn find(&self, text: &[u8]) -> Option<u32> {
+        self.search(text).ok()
+    }
+
+    /// The same where `guess` is probably the token.
+    pub(crate) fn find_near(&self, text: &[u8], guess: u32) -> Option<u32> {
+        let right = self.distinct && self.contains(guess) && self.piece(guess) == text;
+        if right { Some(guess) } else { self.find(text) }
+    }
+
+    /// The token of that text, or the free slot where it would be, and what would be there.
+    fn search(&self, text: &[u8]) -> Result<u32, (usize, u32)> {
         let mask = self.slots.len() - 1;
-        let mut slot = self.hasher.hash_one(text) as usize & mask;
+        let hash = self.hasher.hash_one(text);
+        let tag = (hash >> 32) as u32 & !ID;
+        let mut slot = hash as usize & mask;
         while self.slots[slot] != EMPTY {
-            if self.piece(self.slots[slot]) == text {
-                return Some(self.slots[slot]);
+            let id = self.slots[slot] & ID;
+            if self.slots[slot] & !ID == tag && self.piece(id) == text {
+                return Ok(id);
             }
             slot = (slot + 1) & mask;
         }
-        None
+        Err((slot, tag))
     }
 
     /// The token of that text that text may become: a mark is never written by spelling it out.
     pub(crate) fn find_text(&self, text: &[u8]) -> Option<u32> {
-        self.find(text).filter(|id| matches!(self.kind(*id), Kind::Normal | Kind::UserDefined))
+        self.find(text).filter(|id| self.is_text(*id))
+    }
+
+    /// Whether text may become this token.
+    pub(crate) fn is_text(&self, id: u32) -> bool {
+        matches!(self.kind(id), Kind::Normal | Kind::UserDefined)
     }
 
     fn enter(&mut self, id: u32) {
-        let mask = self.slots.len() - 1;
-        let mut slot = self.hasher.hash_one(self.piece(id)) as usize & mask;
-        while self.slots[slot] != EMPTY {
-            if self.piece(self.slots[slot]) == self.piece(id) {
-                return;
-            }
-            slot = (slot + 1) & mask;
+        match self.search(self.piece(id)) {
+            Ok(_) => self.distinct = false,
+            Err((slot, tag)) => self.slots[slot] = tag | id,
         }
-        self.slots[slot] = id;
     }
 }
 

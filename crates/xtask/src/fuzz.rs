@@ -10,8 +10,8 @@ use crate::output;
 use crate::run::Run;
 use crate::setup::{self, CARGO_FUZZ, Tool};
 
-/// An input that takes longer is a finding.
-const TIMEOUT: &str = "-timeout=10";
+/// An input that takes longer is a finding, even where the sanitizer makes everything fifty times slower.
+const TIMEOUT: &str = "-timeout=25";
 const MEMORY: &str = "-rss_limit_mb=2048";
 
 /// Runs the targets of these names, or all, for so many seconds each.
