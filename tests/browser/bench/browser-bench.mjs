@@ -69,10 +69,8 @@ async function openSide(browser, side, options) {
   );
   return {
     info,
-    async round(number, written) {
-      await page.bringToFront();
-      return page.evaluate(([number, written]) => window.side.round(number, written), [number, written]);
-    },
+    round: (number, written) =>
+      page.evaluate(([number, written]) => window.side.round(number, written), [number, written]),
   };
 }
 
@@ -90,6 +88,7 @@ async function peakMemory(side, options) {
 
 async function compare(one) {
   const options = await optionsOf(one);
+  say(`${nameOf(one)}: memory of each alone`);
   const peak = { ours: await peakMemory('nearside', options), theirs: await peakMemory(one.peer, options) };
   say(`${nameOf(one)} peak memory: ours ${peak.ours} MiB, theirs ${peak.theirs} MiB`);
   const browser = await launch({ webgpu: false });
