@@ -8,7 +8,7 @@ use wasm_bindgen_cli_support::Bindgen;
 use wasmparser::{BinaryReaderError, Parser, Payload, TypeRef};
 
 use super::script;
-use super::stamp::hex;
+use super::stamp::{Stamp, hex};
 use crate::context::Context;
 use crate::error::{Doing, Result, XtaskError, invalid};
 use crate::output;
@@ -74,6 +74,15 @@ pub(crate) fn build(context: &Context) -> Result<()> {
     setup::ensure(context, &[Tool::Rust, Tool::WasmBindgen, Tool::Node, Tool::Npm])?;
     let builds = read(context)?;
     remove_others(context, &builds)?;
+    // Variants with features of their own share a folder with those without, so Cargo alone would compile all of
+    // them anew each time.
+    let inputs = ["Cargo.toml", "Cargo.lock", ".cargo", "wasm-pack.toml", "package-lock.json", "crates"];
+    let compiler = Run::new("rustc").arg("--version").folder(context.root()).capture()?;
+    let stamp = Stamp::of(context, "wasm", &inputs.map(|input| context.in_root(input)), &[GLUE, &compiler])?;
+    if stamp.fresh() && builds.iter().all(|build| folder(context).join(&build.name).is_dir()) {
+        output::line("wasm", "up to date");
+        return Ok(());
+    }
     std::thread::scope(|scope| {
         let mut finishing = Vec::new();
         for build in &builds {
@@ -83,8 +92,9 @@ pub(crate) fn build(context: &Context) -> Result<()> {
         for thread in finishing {
             thread.join().map_err(|_| XtaskError::Stopped("finishing a wasm build panicked".to_owned()))??;
         }
-        Ok(())
-    })
+        Ok::<(), XtaskError>(())
+    })?;
+    stamp.write()
 }
 
 /// Removes the results of variants that are no longer listed, lest they be packed.
