@@ -88,6 +88,8 @@ pub(crate) struct Tuning {
     pub(crate) subgroups: bool,
     /// The most slices a weight row is split into for one token.
     pub(crate) split: u32,
+    /// The most slices the positions are split into for one token.
+    pub(crate) slices: u32,
     /// Whether several tokens are multiplied in tiles held in workgroup memory.
     pub(crate) tiled: bool,
     /// Weight rows of one invocation where they are not.
@@ -100,9 +102,9 @@ impl Tuning {
     fn new(facts: &AdapterFacts) -> Self {
         // On a CPU a barrier costs more than the memory reads it saves.
         if facts.software {
-            Self { norm_threads: 16, subgroups: facts.subgroups, split: 1, tiled: false, rows: 4, tokens: 8 }
+            Self { norm_threads: 16, subgroups: facts.subgroups, split: 1, slices: 4, tiled: false, rows: 4, tokens: 8 }
         } else {
-            Self { norm_threads: 64, subgroups: facts.subgroups, split: 16, tiled: true, rows: 1, tokens: 4 }
+            Self { norm_threads: 64, subgroups: facts.subgroups, split: 16, slices: 32, tiled: true, rows: 1, tokens: 4 }
         }
     }
 }

@@ -27,12 +27,20 @@ pub(crate) enum Source {
     Slot(usize),
     /// Inputs narrowed by an adapter.
     Narrow,
+    /// One token's queries, keys and values.
+    Heads,
+    /// What the slices of its attention gather.
+    Partials,
+    /// The largest magnitudes of blocks that are rounded when they are read.
+    Peaks,
     /// The quants of one piece of a matrix.
     Quants { matrix: MatrixId, piece: usize },
     /// Its scales and the like.
     Extras { matrix: MatrixId, piece: usize },
     /// A weight as plain floats.
     Vector(usize),
+    /// Several such weights side by side.
+    Joined(usize),
     /// The step's tokens.
     Tokens,
     /// The step's cosines and sines.
@@ -107,6 +115,9 @@ impl StepLayout {
 /// Every buffer of an executor but the caches' and the operations' parameters.
 pub(crate) struct Resources {
     pub(crate) slots: Vec<Buffer>,
+    pub(crate) heads: Buffer,
+    pub(crate) partials: Buffer,
+    pub(crate) peaks: Buffer,
     pub(crate) weights: Weights,
     pub(crate) adapters: Adapters,
     pub(crate) step: Buffer,
@@ -149,6 +160,9 @@ impl Resources {
         match source {
             Source::Slot(slot) => whole(self.slots.get(slot)),
             Source::Narrow => whole(self.adapters.narrow.as_ref()),
+            Source::Heads => whole(Some(&self.heads)),
+            Source::Partials => whole(Some(&self.partials)),
+            Source::Peaks => whole(Some(&self.peaks)),
             Source::Quants { matrix, piece } => match self.piece(matrix, piece) {
                 Some(piece) => part(&piece.buffer, 0, piece.quant_bytes),
                 None => whole(None),
@@ -158,6 +172,7 @@ impl Resources {
                 _ => whole(None),
             },
             Source::Vector(weight) => whole(self.weights.vectors[weight].as_ref()),
+            Source::Joined(index) => whole(self.weights.joined.get(index).map(|joined| &joined.buffer)),
             Source::Tokens => part(&self.step, self.layout.tokens(), self.layout.token_bytes),
             Source::Turns => part(&self.step, self.layout.turns(), self.step.size() - self.layout.turns()),
             Source::Rules => part(&self.step, StepLayout::RULES, self.layout.rule_bytes),

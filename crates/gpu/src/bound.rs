@@ -8,7 +8,7 @@ use crate::allocation::{ALIGNMENT, Allocations, Verdict};
 use crate::binding::{Recipe, Resources};
 use crate::cache::CacheBuffers;
 use crate::kernels::Grid;
-use crate::plan::{Call, Phase, Planned};
+use crate::plan::{Call, Phase, Plan};
 
 /// Which bind group a dispatch uses.
 pub(crate) enum Groups {
@@ -24,10 +24,10 @@ pub(crate) struct Dispatch {
     pub(crate) grid: Grid,
 }
 
-/// What one operation runs in a step of one row and in one of several.
+/// What an operation, or several, run in a step of one row and in one of several.
 pub(crate) struct Operation {
     pub(crate) phase: Phase,
-    pub(crate) single: Dispatch,
+    pub(crate) single: Vec<Dispatch>,
     /// The same as `single` when there is none.
     pub(crate) many: Vec<Dispatch>,
 }
@@ -35,6 +35,8 @@ pub(crate) struct Operation {
 /// Everything that a step encodes.
 pub(crate) struct Bound {
     pub(crate) operations: Vec<Operation>,
+    /// Whether a step of one token finds largest magnitudes.
+    pub(crate) peaks: bool,
     recipes: Vec<Recipe>,
     /// Every operation's, each at a multiple of [`ALIGNMENT`].
     params: wgpu::Buffer,
@@ -44,9 +46,10 @@ pub(crate) struct Bound {
 
 impl Bound {
     /// Binds the calls of a plan; programs that are new are compiled. The verdict is on the parameters' buffer.
-    pub(crate) fn new(gpu: &Gpu, resources: &Resources, calls: &[Planned]) -> (Self, Verdict) {
+    pub(crate) fn new(gpu: &Gpu, resources: &Resources, plan: &Plan) -> (Self, Verdict) {
+        let calls = &plan.calls;
         let mut allocations = Allocations::new(gpu);
-        let count: u64 = calls.iter().map(|planned| 1 + planned.many.len() as u64).sum();
+        let count: u64 = calls.iter().map(|planned| (planned.single.len() + planned.many.len()) as u64).sum();
         let usage = BufferUsages::UNIFORM | BufferUsages::COPY_DST;
         let (params, verdict) = allocations.start(gpu, count * ALIGNMENT, usage, "parameters");
         let mut binder = Binder { gpu, resources, params: &params, words: Vec::new(), recipes: Vec::new() };
@@ -54,13 +57,13 @@ impl Bound {
             .iter()
             .map(|planned| Operation {
                 phase: planned.phase,
-                single: binder.dispatch(&planned.single),
+                single: planned.single.iter().map(|call| binder.dispatch(call)).collect(),
                 many: planned.many.iter().map(|call| binder.dispatch(call)).collect(),
             })
             .collect();
         let Binder { words, recipes, .. } = binder;
         gpu.queue.write_buffer(&params, 0, bytemuck::cast_slice(&words));
-        (Self { operations, recipes, params, _allocations: allocations }, verdict)
+        (Self { operations, peaks: plan.peaks > 0, recipes, params, _allocations: allocations }, verdict)
     }
 
     /// The bind groups of one cache.
@@ -70,8 +73,7 @@ impl Bound {
 
     /// How many buffers and shared bind groups there are.
     pub(crate) fn resources(&self) -> usize {
-        let dispatches =
-            self.operations.iter().flat_map(|operation| std::iter::once(&operation.single).chain(&operation.many));
+        let dispatches = self.operations.iter().flat_map(|operation| operation.single.iter().chain(&operation.many));
         1 + dispatches.filter(|dispatch| matches!(dispatch.groups, Groups::Shared(_))).count()
     }
 }

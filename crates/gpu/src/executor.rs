@@ -150,14 +150,17 @@ impl GpuExecutor {
     /// Encodes the operations of some phases.
     fn encode(&mut self, encoder: &mut CommandEncoder, wanted: &Pass) {
         let cache = wanted.cache.and_then(|cache| self.caches.get(cache.0)).and_then(Option::as_ref);
+        if wanted.rows == 1 && self.bound.peaks && wanted.phases.contains(&Phase::Body) {
+            encoder.clear_buffer(&self.resources.peaks, 0, None);
+        }
         let mut pass = encoder.begin_compute_pass(&wgpu::ComputePassDescriptor::default());
         for operation in self.bound.operations.iter().filter(|operation| wanted.phases.contains(&operation.phase)) {
             let rows = match operation.phase {
                 Phase::Body | Phase::Tail => wanted.rows,
                 Phase::Head | Phase::Change | Phase::Sample => wanted.choices,
             };
-            let single = std::slice::from_ref(&operation.single);
-            let dispatches = if rows > 1 && !operation.many.is_empty() { &operation.many } else { single };
+            let several = rows > 1 && !operation.many.is_empty();
+            let dispatches = if several { &operation.many } else { &operation.single };
             for dispatch in dispatches {
                 let group = match (&dispatch.groups, cache) {
                     (Groups::Shared(group), _) => group,
@@ -231,7 +234,7 @@ impl GpuExecutor {
         let Resources { weights, adapters, .. } = &self.resources;
         let plan = plan(&self.graph, weights, adapters, self.gpu.tuning, self.options)?;
         let scope = bound::scope(&self.gpu);
-        let (bound, room) = Bound::new(&self.gpu, &self.resources, &plan.calls);
+        let (bound, room) = Bound::new(&self.gpu, &self.resources, &plan);
         let mut made = bound.resources();
         for cache in self.caches.iter_mut().flatten() {
             cache.groups = bound.bind_cache(&self.gpu, &self.resources, &cache.buffers);

@@ -13,7 +13,7 @@ use crate::executor::{GpuExecutor, Left};
 use crate::kernels::change_logits;
 use crate::kernels::sample::{Deal, RESULT_WORDS};
 use crate::low_rank::Adapters;
-use crate::plan::{plan, slot_rows, stride, turn_count};
+use crate::plan::{one_token_words, peak_words, plan, slot_rows, stride, turn_count};
 use crate::readback::Readback;
 use crate::weights::Weights;
 
@@ -35,7 +35,7 @@ pub(crate) async fn load(
     let readback = Readback::new(gpu, graph, options, &mut allocations).await?;
     let plan = plan(graph, &resources.weights, &resources.adapters, gpu.tuning, options)?;
     let scope = bound::scope(gpu);
-    let (bound, room) = Bound::new(gpu, &resources, &plan.calls);
+    let (bound, room) = Bound::new(gpu, &resources, &plan);
     bound::verdict(scope).await?;
     room.await?;
     gpu.check()?;
@@ -95,9 +95,16 @@ async fn resources(
     let layout = StepLayout::new(options.choices, options.batch, turn_count(graph));
     let deal = Deal::new(graph.vocabulary as u32);
     let choices = options.choices as u64;
+    let (heads, partials) = one_token_words(graph, options, &gpu.tuning);
+    let heads = allocations.buffer(gpu, heads * 4, usage, "activations").await?;
+    let partials = allocations.buffer(gpu, partials * 4, usage, "activations").await?;
+    let peaks = allocations.buffer(gpu, peak_words(graph) * 4, usage, "activations").await?;
     let mut sampling = async |words: u64| allocations.buffer(gpu, words * 4, usage, "sampling").await;
     Ok(Resources {
         slots,
+        heads,
+        partials,
+        peaks,
         weights,
         adapters: Adapters::default(),
         groups: sampling(choices * deal.group_words()).await?,

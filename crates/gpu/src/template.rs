@@ -73,9 +73,44 @@ fn extent(lines: &[&str], start: usize) -> (Option<usize>, usize) {
     (alternative, lines.len())
 }
 
+/// A text whose own names, and those of the planes that it reads, end in a number, so that it can stand
+/// beside another of its kind.
+pub(crate) fn suffixed(text: &str, number: usize) -> String {
+    let declared = text.lines().filter_map(|line| {
+        let rest = ["fn ", "struct ", "const "].iter().find_map(|keyword| line.strip_prefix(keyword))?;
+        rest.split(|symbol: char| !is_name(symbol)).next()
+    });
+    let names: Vec<&str> = declared.chain(["quants", "extras"]).collect();
+    let mut output = String::new();
+    let mut rest = text;
+    while !rest.is_empty() {
+        let word = rest.find(|symbol: char| !is_name(symbol)).unwrap_or(rest.len());
+        let (name, after) = rest.split_at(word);
+        output.push_str(name);
+        if names.contains(&name) {
+            let _ = write!(output, "{number}");
+        }
+        let gap = after.find(is_name).unwrap_or(after.len());
+        output.push_str(&after[..gap]);
+        rest = &after[gap..];
+    }
+    output
+}
+
+fn is_name(symbol: char) -> bool {
+    symbol.is_ascii_alphanumeric() || symbol == '_'
+}
+
 #[cfg(test)]
 mod tests {
-    use super::render;
+    use super::{render, suffixed};
+
+    #[test]
+    fn own_names_get_a_number_and_others_stay() {
+        let text = "const A: u32 = 2u;\nstruct Block {\n    at: u32,\n}\nfn load(a: u32) -> Block {\n    return Block(quants[a * A]);\n}";
+        let expected = "const A1: u32 = 2u;\nstruct Block1 {\n    at: u32,\n}\nfn load1(a: u32) -> Block1 {\n    return Block1(quants1[a * A1]);\n}";
+        assert_eq!(suffixed(text, 1), expected);
+    }
 
     #[test]
     fn conditions_and_repetitions_nest() {

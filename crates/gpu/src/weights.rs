@@ -9,6 +9,8 @@ use wgpu::Buffer;
 
 use crate::adapter::Gpu;
 use crate::allocation::{ALIGNMENT, Allocations, STORAGE};
+use crate::kernels::round;
+use crate::plan::blocks::{Block, Members};
 use crate::quants::{LANES, Packing, Planes, packing};
 use crate::readback;
 
@@ -18,7 +20,7 @@ const CHUNK: usize = 4 << 20;
 /// What may be on its way to the device before the upload waits for it.
 const IN_FLIGHT: u64 = 64 << 20;
 
-/// Some rows of a matrix in a buffer, which two matrices that are always read together share.
+/// Some rows of a matrix in a buffer, which matrices that are always read together share.
 #[derive(Debug, Clone)]
 pub(crate) struct Piece {
     pub(crate) buffer: Buffer,
@@ -40,11 +42,26 @@ pub(crate) struct Matrix {
     pub(crate) pieces: Vec<Piece>,
 }
 
+impl Matrix {
+    /// Whether its products want their inputs rounded.
+    pub(crate) fn rounds_inputs(&self) -> bool {
+        round::applies(self.packing.data_type, self.columns)
+    }
+}
+
+/// Vectors side by side.
+pub(crate) struct Joined {
+    members: Members,
+    pub(crate) buffer: Buffer,
+}
+
 /// A graph's weights, by their index, in the forms that its operations need.
 #[derive(Default)]
 pub(crate) struct Weights {
     pub(crate) matrices: Vec<Option<Matrix>>,
     pub(crate) vectors: Vec<Option<Buffer>>,
+    /// Those that one token reads together, once more.
+    pub(crate) joined: Vec<Joined>,
     pub(crate) bytes: u64,
 }
 
@@ -68,7 +85,7 @@ impl Weights {
             allocated: 0,
         };
         let (as_matrix, as_vector) = uses(graph);
-        let stacks = stacks(graph);
+        let stacks = stacks(graph, &tensors);
         let mut weights = Self { bytes: 0, ..Self::default() };
         weights.matrices.resize_with(tensors.len(), || None);
         for (index, (spec, tensor)) in graph.weights.iter().zip(&tensors).enumerate() {
@@ -79,8 +96,8 @@ impl Weights {
             })?;
             if as_matrix[index] && weights.matrices[index].is_none() {
                 let stack = stacks.iter().find(|stack| stack.contains(&index));
-                let pair = stack.map(|stack| stack.map(|member| tensors[member]));
-                if let (Some(stack), Some(room)) = (stack, upload.pair(pair, packing, allocations).await?) {
+                let members: Vec<_> = stack.into_iter().flatten().map(|member| tensors[*member]).collect();
+                if let (Some(stack), Some(room)) = (stack, upload.stack(&members, packing, allocations).await?) {
                     weights.bytes += upload.allocated;
                     for (member, matrix) in stack.iter().zip(room) {
                         weights.matrices[*member] = Some(matrix);
@@ -98,8 +115,23 @@ impl Weights {
             weights.vectors.push(vector);
             upload.advance(tensor.size)?;
         }
+        for block in Block::all(graph) {
+            let layout = block.layout(|weight| tensors[weight.0].data_type);
+            for members in [block.biases(&layout), block.norm_weights()].into_iter().flatten() {
+                if weights.joined(&members).is_none() {
+                    let buffer = upload.joined(&members, &tensors, allocations).await?;
+                    weights.bytes += buffer.size();
+                    weights.joined.push(Joined { members, buffer });
+                }
+            }
+        }
         upload.settle().await?;
         Ok(weights)
+    }
+
+    /// Where some vectors lie side by side.
+    pub(crate) fn joined(&self, members: &Members) -> Option<usize> {
+        self.joined.iter().position(|joined| joined.members == *members)
     }
 }
 
@@ -145,8 +177,9 @@ fn uses(graph: &Graph) -> (Vec<bool>, Vec<bool>) {
     (matrices, vectors)
 }
 
-/// Matrices of which one gates the other, in the order of their operations.
-fn stacks(graph: &Graph) -> Vec<[usize; 2]> {
+/// Matrices that are always read together: those of which one gates the other, and those in one format that give
+/// queries, keys and values.
+fn stacks(graph: &Graph, tensors: &[&TensorInfo]) -> Vec<Vec<usize>> {
     let uses = |index: usize| {
         let used = graph.ops.iter().filter(|op| match op {
             Op::Embed { table, .. } => table.0 == index,
@@ -158,11 +191,19 @@ fn stacks(graph: &Graph) -> Vec<[usize; 2]> {
     };
     let pair = |ops: &[Op]| match ops {
         [Op::MatMul { weight: first, .. }, Op::MatMul { weight: second, .. }, Op::Gate { .. }] if first != second => {
-            Some([first.0, second.0])
+            Some(vec![first.0, second.0])
         }
         _ => None,
     };
-    graph.ops.windows(3).filter_map(pair).filter(|pair| pair.iter().all(|index| uses(*index) == 1)).collect()
+    let mut stacks: Vec<_> = graph.ops.windows(3).filter_map(pair).collect();
+    for block in Block::all(graph) {
+        let layout = block.layout(|weight| tensors[weight.0].data_type);
+        let order: Vec<_> = layout.order.iter().map(|index| block.products[*index].weight.0).collect();
+        let alike = order.chunk_by(|one, other| tensors[*one].data_type == tensors[*other].data_type);
+        stacks.extend(alike.filter(|stack| stack.len() > 1).map(<[usize]>::to_vec));
+    }
+    stacks.retain(|stack| stack.iter().all(|index| uses(*index) == 1));
+    stacks
 }
 
 struct Upload<'a, 'b> {
@@ -199,26 +240,33 @@ impl Upload<'_, '_> {
         Ok(matrix)
     }
 
-    /// Room for two matrices in one buffer, if they are alike and it is large enough.
-    async fn pair(
+    /// Room for several matrices in one buffer, if they are alike and it is large enough.
+    async fn stack(
         &mut self,
-        pair: Option<[&TensorInfo; 2]>,
+        stack: &[&TensorInfo],
         packing: &'static Packing,
         allocations: &mut Allocations,
-    ) -> Result<Option<[Matrix; 2]>, BackendError> {
-        let Some([first, second]) = pair else { return Ok(None) };
-        let (rows, columns) = (first.rows() as usize, first.columns() as usize);
-        let alike = first.data_type == second.data_type && first.dimensions == second.dimensions;
+    ) -> Result<Option<Vec<Matrix>>, BackendError> {
+        let Some(first) = stack.first() else { return Ok(None) };
+        let columns = first.columns() as usize;
+        let alike = stack.iter().all(|tensor| {
+            let whole = (tensor.rows() as usize).is_multiple_of(LANES);
+            tensor.data_type == first.data_type && tensor.columns() == first.columns() && whole
+        });
+        let rows: usize = stack.iter().map(|tensor| tensor.rows() as usize).sum();
         let most = rows_per_piece(self.gpu, packing, columns, &first.name)?;
-        if !alike || !rows.is_multiple_of(LANES) || rows > most / 2 {
+        if !alike || rows > most {
             return Ok(None);
         }
-        let room = self.room(first, packing, rows / LANES * 2, allocations).await?;
-        let matrix = |first_group| {
+        let room = self.room(first, packing, rows / LANES, allocations).await?;
+        let mut first_group = 0;
+        let matrices = stack.iter().map(|tensor| {
+            let rows = tensor.rows() as usize;
             let piece = Piece { rows, first_group, ..room.clone() };
+            first_group += rows / LANES;
             Matrix { packing, columns, pieces: vec![piece] }
-        };
-        Ok(Some([matrix(0), matrix(rows / LANES)]))
+        });
+        Ok(Some(matrices.collect()))
     }
 
     /// A buffer for some groups of rows.
@@ -285,20 +333,52 @@ impl Upload<'_, '_> {
         packing: &Packing,
         allocations: &mut Allocations,
     ) -> Result<Buffer, BackendError> {
-        let (rows, columns) = (tensor.rows() as usize, tensor.columns() as usize);
         let purpose = format!("tensor `{}`", tensor.name);
         let size = tensor.rows().saturating_mul(tensor.columns()).saturating_mul(4);
         let buffer = allocations.buffer(self.gpu, size, STORAGE, &purpose).await?;
+        self.floats(tensor, packing, &buffer, 0).await?;
+        Ok(buffer)
+    }
+
+    /// Uploads some tensors as plain floats, side by side.
+    async fn joined(
+        &mut self,
+        members: &Members,
+        tensors: &[&TensorInfo],
+        allocations: &mut Allocations,
+    ) -> Result<Buffer, BackendError> {
+        let size: usize = members.iter().map(|member| member.1 * 4).sum();
+        let buffer = allocations.buffer(self.gpu, size as u64, STORAGE, "small tensors side by side").await?;
+        let mut at = 0;
+        for (member, length) in members {
+            if let Some(tensor) = member.and_then(|index| tensors.get(index))
+                && let Some(packing) = packing(tensor.data_type)
+            {
+                self.floats(tensor, packing, &buffer, at).await?;
+            }
+            at += *length as u64 * 4;
+        }
+        Ok(buffer)
+    }
+
+    /// Writes a tensor as plain floats.
+    async fn floats(
+        &mut self,
+        tensor: &TensorInfo,
+        packing: &Packing,
+        buffer: &Buffer,
+        at: u64,
+    ) -> Result<(), BackendError> {
+        let (rows, columns) = (tensor.rows() as usize, tensor.columns() as usize);
         let mut stored = vec![0; packing.row_bytes(columns)];
         let mut planes = Planes::default();
         for row in 0..rows {
             self.file.bytes.read_at(tensor.offset + (row * stored.len()) as u64, &mut stored)?;
             packing.pack_rows(&stored, columns, &mut planes);
             let values = packing.unpack_row(&planes, 0, columns);
-            self.gpu.queue.write_buffer(&buffer, (row * columns * 4) as u64, bytemuck::cast_slice(&values));
+            self.gpu.queue.write_buffer(buffer, at + (row * columns * 4) as u64, bytemuck::cast_slice(&values));
         }
-        self.sent(size).await?;
-        Ok(buffer)
+        self.sent((rows * columns * 4) as u64).await
     }
 
     /// Tells how far the current tensor is.

@@ -30,7 +30,7 @@ fn frequencies(pairs: usize, base: f32) -> Arc<[f32]> {
     (0..pairs).map(|pair| base.powi(pair as i32)).collect()
 }
 
-fn model() -> Model {
+pub(crate) fn model() -> Model {
     model_with(HEAD_DIM)
 }
 

@@ -25,6 +25,8 @@ pub(crate) struct Params {
     pub(crate) output_stride: u32,
     pub(crate) gate_scale: f32,
     pub(crate) up_scale: f32,
+    /// Where the largest magnitudes of the output's blocks go, if they are found.
+    pub(crate) peaks: u32,
 }
 
 /// How many rows of each matrix an invocation takes, and into how many slices a row is split.
@@ -56,6 +58,7 @@ impl Params {
             self.output_stride,
             self.gate_scale.to_bits(),
             self.up_scale.to_bits(),
+            self.peaks,
         ]
     }
 
@@ -65,8 +68,8 @@ impl Params {
     }
 }
 
-/// Bindings: quants, extras, input, output.
-pub(crate) fn program(packing: &Packing, activation: Activation, split: Split) -> Program {
+/// Bindings: quants, extras, input, output, and the largest magnitudes of the output's blocks if they are found.
+pub(crate) fn program(packing: &Packing, activation: Activation, split: Split, peaks: bool) -> Program {
     use Access::{Read, Write};
     Program::new(
         "gate_up",
@@ -76,9 +79,10 @@ pub(crate) fn program(packing: &Packing, activation: Activation, split: Split) -
             ("SPLIT", split.split),
             ("SPLITS", u32::from(split.split > 1)),
             ("ROWS", split.rows),
+            ("PEAKS", u32::from(peaks)),
             activation_definition(activation),
         ],
-        [(2, Read), (3, Read), (4, Read), (5, Write)],
+        [(2, Read), (3, Read), (4, Read), (5, Write)].into_iter().chain(peaks.then_some((6, Write))),
     )
 }
 
@@ -110,12 +114,21 @@ mod tests {
             output_stride: stride as u32,
             gate_scale: 0.5,
             up_scale: 2.0,
+            peaks: 1,
         };
-        let mut run = Run::new(gpu, &program(both.packing, activation, split), &params.words(), 1);
+        let mut run = Run::new(gpu, &program(both.packing, activation, split, true), &params.words(), 1);
         run.words(&piece.quants).words(&piece.extras).floats(&matrix(std::slice::from_ref(&input), input_stride));
         let output = run.output(&vec![0.0; stride]);
-        let found = run.go(params.grid(split)).floats(output);
+        // Somebody else's in front of these.
+        let mut peaks = vec![7.0];
+        peaks.resize(1 + rows.div_ceil(256), 0.0);
+        let peaks = run.output(&peaks);
+        let ran = run.go(params.grid(split));
         let what = format!("{} {split:?} {activation:?}", both.packing.data_type.name());
+        let found = ran.floats(output);
+        let most = |block: &[f32]| block.iter().fold(0.0f32, |most, value| most.max(value.abs()));
+        let found_peaks: Vec<_> = [7.0].into_iter().chain(found[..rows].chunks(256).map(most)).collect();
+        assert_eq!(ran.floats(peaks), found_peaks, "{what}");
         close(&found, &matrix(&[expected], stride), 1e-3, &what);
     }
 
@@ -123,7 +136,7 @@ mod tests {
     fn both_products_meet_in_the_activation() {
         // One format of each kind of planes.
         for packing in packings().step_by(4) {
-            let both = Matrix::random(packing, 160, packing.elements * 3, 15);
+            let both = Matrix::random(packing, 576, packing.elements * 3, 15);
             each_gpu(|gpu| {
                 check(gpu, &both, Activation::Silu, Split { rows: 2, split: 1 });
                 check(gpu, &both, Activation::GeluTanh, Split { rows: 1, split: 4 });

@@ -13,6 +13,7 @@ struct Params {
     output_stride: u32,
     gate_scale: f32,
     up_scale: f32,
+    peaks: u32,
 }
 
 const GROUPS: u32 = THREADS / (16u * SPLIT);
@@ -22,6 +23,10 @@ const GROUPS: u32 = THREADS / (16u * SPLIT);
 @group(0) @binding(3) var<storage, read> extras: array<u32>;
 @group(0) @binding(4) var<storage, read> input: array<vec4<f32>>;
 @group(0) @binding(5) var<storage, read_write> output: array<f32>;
+//@if PEAKS
+// The largest magnitude of each 256 outputs, as bits, which are in the order of the numbers.
+@group(0) @binding(6) var<storage, read_write> peaks: array<atomic<u32>>;
+//@end
 //@if SPLITS
 var<workgroup> partial: array<vec2<f32>, THREADS * ROWS>;
 //@end
@@ -85,7 +90,11 @@ fn main(
     let row$R = (group + $Ru * GROUPS) * 16u + lane;
     if row$R < params.rows {
         let gated = activate(vec4<f32>(sum$R.x * params.gate_scale)).x;
-        output[token * params.output_stride + row$R] = gated * (sum$R.y * params.up_scale);
+        let value = gated * (sum$R.y * params.up_scale);
+        output[token * params.output_stride + row$R] = value;
+//@if PEAKS
+        atomicMax(&peaks[params.peaks + row$R / 256u], bitcast<u32>(abs(value)));
+//@end
     }
 //@end
 }

@@ -28,6 +28,8 @@ pub(crate) struct Params {
     pub(crate) scale: f32,
     /// Where the piece begins in what is bound, in groups.
     pub(crate) first_group: u32,
+    /// Where the largest magnitudes of the input's blocks are, where it is rounded.
+    pub(crate) peaks: u32,
 }
 
 impl Params {
@@ -43,6 +45,7 @@ impl Params {
             self.residual_stride,
             self.scale.to_bits(),
             self.first_group,
+            self.peaks,
         ]
     }
 }
@@ -92,8 +95,9 @@ pub(super) fn threads(split: u32) -> u32 {
     (16 * split).max(UNSPLIT_THREADS)
 }
 
-/// Bindings: quants, extras, input, output, bias if any, residual if separate.
-pub(crate) fn program(packing: &Packing, shape: Shape, bias: bool, residual: Residual) -> Program {
+/// Bindings: quants, extras, input, output, bias if any, residual if separate, and the largest magnitudes of the
+/// input's blocks if it is rounded here, which only the shapes for one token can.
+pub(crate) fn program(packing: &Packing, shape: Shape, bias: bool, residual: Residual, round: bool) -> Program {
     use Access::{Read, Write};
     let added = [
         ("BIAS", u32::from(bias)),
@@ -103,7 +107,8 @@ pub(crate) fn program(packing: &Packing, shape: Shape, bias: bool, residual: Res
     let bindings = [(2, Read), (3, Read), (4, Read), (5, Write)]
         .into_iter()
         .chain(bias.then_some((6, Read)))
-        .chain((residual == Residual::Separate).then_some((7, Read)));
+        .chain((residual == Residual::Separate).then_some((7, Read)))
+        .chain(round.then_some((8, Read)));
     match shape {
         Shape::Rows { rows, tokens, split } => {
             let unrolled = tokens * rows <= 4;
@@ -115,6 +120,7 @@ pub(crate) fn program(packing: &Packing, shape: Shape, bias: bool, residual: Res
                 ("UNROLLED", u32::from(unrolled)),
                 ("PARTS", if unrolled { 4 } else { 1 }),
                 ("ROWS", rows),
+                ("ROUND", u32::from(round)),
             ];
             definitions.extend(added);
             Program::new("matvec", &[packing.shader, include_str!("matvec.wgsl")], &definitions, bindings)
@@ -149,13 +155,32 @@ pub(crate) fn plain(
 #[cfg(test)]
 mod tests {
     use super::{Params, Residual, Shape, plain, program};
+    use crate::kernels::round;
     use crate::testing::{Gpu, Matrix, Random, Run, close, each_gpu, matrix, packings};
 
     fn check(gpu: &Gpu, weight: &Matrix, tokens: usize, shape: Shape, bias: bool, residual: Residual) {
+        check_rounded(gpu, weight, tokens, shape, bias, residual, false);
+    }
+
+    fn check_rounded(
+        gpu: &Gpu,
+        weight: &Matrix,
+        tokens: usize,
+        shape: Shape,
+        bias: bool,
+        residual: Residual,
+        round: bool,
+    ) {
         let mut random = Random::new(11);
         let (rows, columns) = (weight.rows.len(), weight.columns);
         let (input_stride, stride) = (columns.next_multiple_of(32), rows.next_multiple_of(32));
-        let input: Vec<_> = (0..tokens).map(|_| random.floats(columns)).collect();
+        let mut input: Vec<_> = (0..tokens).map(|_| random.floats(columns)).collect();
+        let exact = input.clone();
+        let peak = |block: &[f32]| block.iter().fold(0.0f32, |most, value| most.max(value.abs()));
+        let peaks: Vec<_> = [9.0, 9.0].into_iter().chain(input[0].chunks(256).map(peak)).collect();
+        if round {
+            round::plain(&mut input[0]);
+        }
         let added: Vec<_> = (0..tokens).map(|_| random.floats(rows)).collect();
         let biases = random.floats(rows);
         let expected: Vec<_> = (0..tokens)
@@ -165,7 +190,7 @@ mod tests {
             })
             .collect();
         // As in an executor, a slot has room for whole tiles of tokens.
-        let mut input = matrix(&input, input_stride);
+        let mut input = matrix(&exact, input_stride);
         input.resize(tokens.next_multiple_of(8) * input_stride, f32::NAN);
         let mut found = if residual == Residual::Output { matrix(&added, stride) } else { vec![0.0; tokens * stride] };
         let first_piece = if rows > 16 { 16 } else { rows };
@@ -185,8 +210,9 @@ mod tests {
                 residual_stride: stride as u32,
                 scale: 0.5,
                 first_group: 0,
+                peaks: 2,
             };
-            let program = program(weight.packing, shape, bias, residual);
+            let program = program(weight.packing, shape, bias, residual, round);
             let mut run = Run::new(gpu, &program, &params.words(), tokens);
             run.words(&piece.quants).words(&piece.extras).floats(&input);
             let output = run.output(&found);
@@ -195,6 +221,9 @@ mod tests {
             }
             if residual == Residual::Separate {
                 run.floats(&matrix(&added, stride));
+            }
+            if round {
+                run.floats(&peaks);
             }
             found = run.go(shape.grid(&params)).floats(output);
         }
@@ -218,6 +247,19 @@ mod tests {
                     for &tokens in tokens {
                         check(gpu, &weight, tokens, shape, false, Residual::None);
                     }
+                }
+            });
+        }
+    }
+
+    #[test]
+    fn inputs_are_rounded_in_blocks() {
+        for packing in packings().filter(|packing| round::applies(packing.data_type, 768)) {
+            let weight = Matrix::random(packing, 35, 768, 5);
+            each_gpu(|gpu| {
+                for (rows, split) in [(4, 1), (1, 4)] {
+                    let shape = Shape::Rows { rows, tokens: 1, split };
+                    check_rounded(gpu, &weight, 1, shape, false, Residual::Separate, true);
                 }
             });
         }

@@ -12,6 +12,7 @@ struct Params {
     residual_stride: u32,
     scale: f32,
     first_group: u32,
+    peaks: u32,
 }
 
 // Groups of rows that a workgroup treats at a time; an invocation's rows are so many groups apart.
@@ -27,6 +28,10 @@ const GROUPS: u32 = THREADS / (16u * SPLIT);
 //@end
 //@if RESIDUAL
 @group(0) @binding(7) var<storage, read> residual: array<f32>;
+//@end
+//@if ROUND
+// The largest magnitude of each 256 inputs, which are rounded to 127 levels on either side of 0.
+@group(0) @binding(8) var<storage, read> peaks: array<f32>;
 //@end
 //@if SPLITS
 var<workgroup> partial: array<f32, THREADS * TOKENS * ROWS>;
@@ -79,6 +84,13 @@ fn main(
 //@for R in ROWS
         let block$R = load_block(block_row$R + unit, lane);
 //@end
+//@if ROUND
+        let most = peaks[params.peaks + unit / 8u];
+        let inverse = select(0.0, 127.0 / most, most > 1e-30);
+//@for R in ROWS
+        var levels$R = 0.0;
+//@end
+//@end
         // With many sums, unrolling the parts of a unit too makes a program that compiles slowly; with
         // few, software adapters are a fifth faster unrolled.
 //@if UNROLLED
@@ -92,17 +104,31 @@ fn main(
 //@end
             let at$P = unit * 8u + part$P * 2u;
 //@for T in TOKENS
+//@if ROUND
+            let low$P_$T = round(input[from$T + at$P] * inverse);
+            let high$P_$T = round(input[from$T + at$P + 1u] * inverse);
+//@else
             let low$P_$T = input[from$T + at$P];
             let high$P_$T = input[from$T + at$P + 1u];
 //@end
+//@end
 //@for R in ROWS
             let values$P_$R = eight(block$R, part$P);
+//@if ROUND
+            levels$R += dot(values$P_$R[0], low$P_0) + dot(values$P_$R[1], high$P_0);
+//@else
 //@for T in TOKENS
             sum$R_$T += dot(values$P_$R[0], low$P_$T) + dot(values$P_$R[1], high$P_$T);
 //@end
 //@end
 //@end
+//@end
         }
+//@if ROUND
+//@for R in ROWS
+        sum$R_0 += levels$R * (most / 127.0);
+//@end
+//@end
     }
 //@if SPLITS
 //@for R in ROWS

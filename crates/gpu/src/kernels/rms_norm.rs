@@ -1,6 +1,6 @@
 //! Root-mean-square norm of whole rows or of each head.
 
-use super::{Access, Grid, Program};
+use super::{Access, Grid, Program, round};
 use crate::adapter::Tuning;
 
 pub(crate) struct Params {
@@ -24,16 +24,21 @@ impl Params {
     }
 }
 
-/// Bindings: weight, output, and input unless it is the output.
-pub(crate) fn program(in_place: bool, tuning: &Tuning) -> Program {
+/// Bindings: weight, output, and input unless it is the output. `rounded` is the elements of a row whose norm
+/// is rounded, if it is.
+pub(crate) fn program(in_place: bool, rounded: Option<usize>, tuning: &Tuning) -> Program {
     let input = (!in_place).then_some((4, Access::Read));
+    let mut parts = vec![include_str!("rms_norm.wgsl")];
+    parts.extend(rounded.map(|_| round::ROUNDING));
     Program::new(
         "rms_norm",
-        &[include_str!("rms_norm.wgsl")],
+        &parts,
         &[
             ("THREADS", tuning.norm_threads),
             ("IN_PLACE", u32::from(in_place)),
             ("SUBGROUPS", u32::from(tuning.subgroups)),
+            ("ROUND", u32::from(rounded.is_some())),
+            ("BLOCKS", rounded.map_or(0, |size| size / round::BLOCK) as u32),
         ],
         [(2, Access::Read), (3, Access::Write)].into_iter().chain(input),
     )
@@ -53,6 +58,7 @@ pub(crate) fn plain(row: &[f32], weight: &[f32], epsilon: f32) -> Vec<f32> {
 #[cfg(test)]
 mod tests {
     use super::{Params, plain, program};
+    use crate::kernels::round;
     use crate::testing::{Random, Run, close, each_gpu, matrix};
 
     #[test]
@@ -74,7 +80,7 @@ mod tests {
                     epsilon: 1e-5,
                 };
                 for in_place in [false, true] {
-                    let mut run = Run::new(gpu, &program(in_place, &gpu.tuning), &params.words(), rows);
+                    let mut run = Run::new(gpu, &program(in_place, None, &gpu.tuning), &params.words(), rows);
                     run.floats(&weight);
                     let input = matrix(&input, stride);
                     let output = run.output(if in_place { input.clone() } else { vec![0.0; input.len()] }.as_slice());
@@ -84,6 +90,33 @@ mod tests {
                     let found = run.go(params.grid()).floats(output);
                     close(&found, &matrix(&expected, stride), 1e-5, &format!("{rows} {groups} {size} {in_place}"));
                 }
+            }
+        });
+    }
+    #[test]
+    fn rounded_rows_are_those_of_the_plain_functions() {
+        each_gpu(|gpu| {
+            for (rows, size) in [(1, 256usize), (3, 1536)] {
+                let mut random = Random::new(4);
+                let weight = random.floats(size);
+                let input: Vec<_> = (0..rows).map(|_| random.floats(size)).collect();
+                let mut expected: Vec<_> = input.iter().map(|row| plain(row, &weight, 1e-5)).collect();
+                expected.iter_mut().for_each(|row| round::plain(row));
+                let params = Params {
+                    row_limit: 32,
+                    groups: 1,
+                    size: size as u32,
+                    input_stride: size as u32,
+                    output_stride: size as u32,
+                    epsilon: 1e-5,
+                };
+                let mut run = Run::new(gpu, &program(false, Some(size), &gpu.tuning), &params.words(), rows);
+                run.floats(&weight);
+                let output = run.output(&vec![0.0; rows * size]);
+                run.floats(&matrix(&input, size));
+                let found = run.go(params.grid()).floats(output);
+                // No value of these lies so near the middle of two levels that it could go either way.
+                close(&found, &matrix(&expected, size), 1e-4, &format!("{rows} {size}"));
             }
         });
     }

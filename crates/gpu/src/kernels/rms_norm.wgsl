@@ -23,6 +23,10 @@ fn element(at: u32) -> f32 {
 }
 //@end
 var<workgroup> sums: array<f32, THREADS>;
+//@if ROUND
+// The largest magnitude of each 256 elements, as bits, which are in the order of the numbers.
+var<workgroup> most: array<atomic<u32>, BLOCKS>;
+//@end
 
 @compute @workgroup_size(THREADS)
 fn main(
@@ -44,9 +48,18 @@ fn main(
     let from_base = row * params.input_stride + group * params.size;
     let to_base = row * params.output_stride + group * params.size;
     var sum = 0.0;
+//@if ROUND
+    for (var i = local; i < BLOCKS; i += THREADS) {
+        atomicStore(&most[i], 0u);
+    }
+    workgroupBarrier();
+//@end
     for (var i = local; i < params.size; i += THREADS) {
         let value = element(from_base + i);
         sum += value * value;
+//@if ROUND
+        atomicMax(&most[i / 256u], bitcast<u32>(abs(value * weight[i])));
+//@end
     }
     // One barrier and a short serial sum: a tree's many barriers cost more than they save.
 //@if SUBGROUPS
@@ -66,6 +79,11 @@ fn main(
     }
     let factor = inverseSqrt(sum / f32(params.size) + params.epsilon);
     for (var i = local; i < params.size; i += THREADS) {
-        output[to_base + i] = element(from_base + i) * factor * weight[i];
+        let value = element(from_base + i) * factor * weight[i];
+//@if ROUND
+        output[to_base + i] = rounded(vec4<f32>(value), bitcast<f32>(atomicLoad(&most[i / 256u])) * factor).x;
+//@else
+        output[to_base + i] = value;
+//@end
     }
 }

@@ -1,15 +1,17 @@
 //! Neighbouring operations that one kernel does together.
 
 use nearside_engine::backend::CacheFormat;
-use nearside_engine::graph::{Op, Slot, Weight};
+use nearside_engine::graph::{Graph, Op, Slot, Weight};
 
-use super::{Call, Planned, Planner, turn_count};
+use super::{Call, Planned, Planner, rounding, turn_count};
 use crate::binding::{MatrixId, Source};
-use crate::kernels::{attention, gate_up, rope_store};
+use crate::kernels::round::BLOCK;
+use crate::kernels::{attention, gate_up, join, rope_store};
 use crate::quants::LANES;
+use crate::weights::Matrix;
 
 /// Whether an operation needs what a slot held before it.
-fn reads(op: &Op, slot: Slot) -> bool {
+pub(super) fn reads(op: &Op, slot: Slot) -> bool {
     match op {
         Op::Embed { .. } => false,
         Op::RmsNorm { input, .. } | Op::Columns { input, .. } | Op::LastRows { input, .. } => *input == slot,
@@ -23,7 +25,7 @@ fn reads(op: &Op, slot: Slot) -> bool {
 }
 
 /// Whether an operation replaces all that a slot held.
-fn replaces(op: &Op, slot: Slot) -> bool {
+pub(super) fn replaces(op: &Op, slot: Slot) -> bool {
     match op {
         Op::Embed { output, .. }
         | Op::RmsNorm { output, .. }
@@ -37,9 +39,55 @@ fn replaces(op: &Op, slot: Slot) -> bool {
     }
 }
 
+/// Two products of one input of which one gates the other: weights, scales, first rows and rows.
+struct Gated {
+    gate: (Weight, f32, usize),
+    up: (Weight, f32, usize),
+    rows: usize,
+    /// How many operations give them.
+    products: usize,
+    input: Slot,
+    /// What holds them on the way.
+    slots: Vec<Slot>,
+}
+
+impl Gated {
+    /// The products before an operation that gates: two, or one of which two parts are copied.
+    fn find(graph: &Graph, ops: &[Op]) -> Option<Self> {
+        let product = |op: &Op| match op {
+            Op::MatMul { weight, bias: None, scale, residual: None, input, output } => {
+                Some((*weight, *scale, *input, *output))
+            }
+            _ => None,
+        };
+        let (weight, scale, input, output) = product(ops.first()?)?;
+        let (parts, products, mut slots) = match ops.get(1..)? {
+            [Op::Columns { input: one, start, output: left }, Op::Columns { input: other, start: next, output: right }, ..]
+                if *one == output && *other == output =>
+            {
+                ([(weight, scale, *start, *left), (weight, scale, *next, *right)], 3, vec![output])
+            }
+            [second, ..] => {
+                let (second, factor, same, other) = product(second)?;
+                if same != input {
+                    return None;
+                }
+                ([(weight, scale, 0, output), (second, factor, 0, other)], 2, Vec::new())
+            }
+            [] => return None,
+        };
+        let Some(Op::Gate { gate, up, .. }) = ops.get(products) else { return None };
+        let part = |slot: &Slot| parts.iter().find(|part| part.3 == *slot).map(|part| (part.0, part.1, part.2));
+        slots.extend([*gate, *up]);
+        let rows = graph.slots[gate.0];
+        (gate != up && rows == graph.slots[up.0]).then_some(())?;
+        Some(Self { gate: part(gate)?, up: part(up)?, rows, products, input, slots })
+    }
+}
+
 impl Planner<'_> {
     /// Whether some of these operations, or who takes the result, need what a slot holds before them.
-    fn needed(&self, slot: Slot, ops: &[Op]) -> bool {
+    pub(super) fn needed(&self, slot: Slot, ops: &[Op]) -> bool {
         for op in ops {
             if reads(op, slot) {
                 return true;
@@ -51,85 +99,137 @@ impl Planner<'_> {
         slot == self.graph.hidden || slot == self.graph.logits
     }
 
-    /// Plans the first few operations as one if a kernel does them together; how many they are.
-    pub(super) fn fuse(&mut self, ops: &[Op]) -> usize {
-        self.rope_store(ops).or_else(|| self.gate_up(ops)).unwrap_or(0)
+    /// Whether adapters that are in use change a weight.
+    pub(super) fn changed(&self, weight: Weight) -> bool {
+        let parts = self.adapters.active.iter().filter_map(|(adapter, _)| self.adapters.parts(*adapter));
+        parts.flatten().any(|part| part.weight == weight.0)
     }
 
-    /// Two products with stacked matrices go straight through the activation, for one token. For several
-    /// the operations stay apart.
+    /// Plans the first few operations as one if a kernel does them together; how many they are.
+    pub(super) fn fuse(&mut self, ops: &[Op]) -> usize {
+        let found = self.attention_block(ops).or_else(|| self.gate_up(ops)).or_else(|| self.join(ops));
+        found.or_else(|| self.rope_store(ops)).unwrap_or(0)
+    }
+
+    /// What some operations are for several rows, which take them apart.
+    pub(super) fn apart(&mut self, ops: &[Op], count: usize) -> Option<Vec<Call>> {
+        let start = self.plan.calls.len();
+        let mut at = 0;
+        while at < count {
+            let fused = self.rope_store(&ops[at..]).unwrap_or(0);
+            if fused == 0 && self.op(&ops[at..]).is_err() {
+                self.plan.calls.truncate(start);
+                return None;
+            }
+            at += fused.max(1);
+        }
+        let calls = self.plan.calls.split_off(start).into_iter();
+        let calls = calls.flat_map(|planned| if planned.many.is_empty() { planned.single } else { planned.many });
+        Some(if self.several_rows() { calls.collect() } else { Vec::new() })
+    }
+
+    /// Two products that share a buffer go straight through the activation, for one token.
     fn gate_up(&mut self, ops: &[Op]) -> Option<usize> {
+        let Gated { gate, up, rows, products, input, slots } = Gated::find(self.graph, ops)?;
+        let Op::Gate { activation, output, .. } = &ops[products] else { return None };
+        let (length, rest) = (products + 1, &ops[products + 1..]);
+        let lost = slots.iter().any(|slot| slot != output && self.needed(*slot, rest));
+        if input == *output || lost || self.changed(gate.0) || self.changed(up.0) {
+            return None;
+        }
+        let (gates, ups) = (self.matrix(gate.0).ok()?, self.matrix(up.0).ok()?);
+        let ([gates_piece], [ups_piece]) = (gates.pieces.as_slice(), ups.pieces.as_slice()) else { return None };
+        let whole = [rows, gate.2, up.2].iter().all(|rows| rows.is_multiple_of(LANES));
+        let fits = gate.2 + rows <= gates_piece.rows && up.2 + rows <= ups_piece.rows;
+        if gates_piece.buffer != ups_piece.buffer || gates.columns != ups.columns || !whole || !fits {
+            return None;
+        }
+        let round = self.rounds(*output, rest);
+        let peaks = self.plan.peaks;
+        let units = gates.packing.units(gates.columns) as u32;
+        let params = gate_up::Params {
+            row_limit: self.row_limit(),
+            units,
+            groups: (rows / LANES) as u32,
+            rows: rows as u32,
+            first_gate: (gates_piece.first_group + gate.2 / LANES) as u32,
+            first_up: (ups_piece.first_group + up.2 / LANES) as u32,
+            input_stride: self.stride(input) / 4,
+            output_stride: self.stride(*output),
+            gate_scale: gate.1,
+            up_scale: up.1,
+            peaks: peaks as u32,
+        };
+        let split = gate_up::Split::new(units, &self.tuning);
+        let matrix = MatrixId::Weight(gate.0.0);
+        let mut sources = vec![
+            Source::Quants { matrix, piece: 0 },
+            Source::Extras { matrix, piece: 0 },
+            Source::Slot(input.0),
+            Source::Slot(output.0),
+        ];
+        sources.extend(round.then_some(Source::Peaks));
+        let single = Call {
+            program: gate_up::program(gates.packing, *activation, split, round),
+            params: params.words(),
+            sources,
+            grid: params.grid(split),
+        };
+        let many = self.apart(ops, length)?;
+        self.plan.calls.push(Planned { phase: self.phase, single: vec![single], many });
+        if round {
+            // Nobody has the whole of a block, so who reads it rounds it.
+            self.unrounded = Some((*output, peaks as u32));
+            self.plan.peaks += rows / BLOCK;
+        }
+        Some(length)
+    }
+
+    /// A norm joins the residual stream, and the norm of that follows.
+    fn join(&mut self, ops: &[Op]) -> Option<usize> {
         let [
-            Op::MatMul { weight: first, bias: None, scale: first_scale, residual: None, input, output: first_output },
-            Op::MatMul {
-                weight: second,
-                bias: None,
-                scale: second_scale,
-                residual: None,
-                input: same,
-                output: second_output,
-            },
-            Op::Gate { gate, up, activation, output },
+            Op::RmsNorm { input, weight: closing, group, epsilon: closing_epsilon, output: closed },
+            Op::Add { left, right, output: stream },
+            Op::RmsNorm { input: from, weight, group: next_group, epsilon, output },
             rest @ ..,
         ] = ops
         else {
             return None;
         };
-        let ((gate_weight, gate_scale), (up_weight, up_scale)) = if (gate, up) == (first_output, second_output) {
-            ((*first, *first_scale), (*second, *second_scale))
-        } else if (up, gate) == (first_output, second_output) {
-            ((*second, *second_scale), (*first, *first_scale))
-        } else {
-            return None;
-        };
-        let changed = |weight: Weight| {
-            let parts = self.adapters.active.iter().filter_map(|(adapter, _)| self.adapters.parts(*adapter));
-            parts.flatten().any(|part| part.weight == weight.0)
-        };
-        let lost = [gate, up].into_iter().any(|slot| slot != output && self.needed(*slot, rest));
-        if input != same || input == output || gate == up || lost || changed(*first) || changed(*second) {
+        let size = self.width(*stream);
+        let whole = group == next_group && *group == size && self.width(*input) == size;
+        let joins = (left == stream && right == closed) || (right == stream && left == closed);
+        let lost = closed != output && self.needed(*closed, rest);
+        if !whole || !joins || lost || from != stream || output == stream || input == stream || closed == stream {
             return None;
         }
-        let (gates, ups) = (self.matrix(gate_weight).ok()?, self.matrix(up_weight).ok()?);
-        let ([gates_piece], [ups_piece]) = (gates.pieces.as_slice(), ups.pieces.as_slice()) else { return None };
-        if gates_piece.buffer != ups_piece.buffer || gates_piece.rows != ups_piece.rows {
-            return None;
-        }
-        let units = gates.packing.units(gates.columns) as u32;
-        let params = gate_up::Params {
+        let rounded = self.rounds(*output, rest).then_some(size);
+        let params = join::Params {
             row_limit: self.row_limit(),
-            units,
-            groups: gates_piece.rows.div_ceil(LANES) as u32,
-            rows: gates_piece.rows as u32,
-            first_gate: gates_piece.first_group as u32,
-            first_up: ups_piece.first_group as u32,
-            input_stride: self.stride(*input) / 4,
+            size: size as u32,
+            input_stride: self.stride(*input),
+            stream_stride: self.stride(*stream),
             output_stride: self.stride(*output),
-            gate_scale,
-            up_scale,
+            closing_epsilon: *closing_epsilon,
+            epsilon: *epsilon,
         };
-        let split = gate_up::Split::new(units, &self.tuning);
-        let matrix = MatrixId::Weight(gate_weight.0);
-        let single = Call {
-            program: gate_up::program(gates.packing, *activation, split),
-            params: params.words(),
-            sources: vec![
-                Source::Quants { matrix, piece: 0 },
-                Source::Extras { matrix, piece: 0 },
-                Source::Slot(input.0),
-                Source::Slot(output.0),
-            ],
-            grid: params.grid(split),
-        };
-        let apart = self.plan.calls.len();
-        for op in &ops[..3] {
-            self.op(op).ok()?;
-        }
-        let apart = self.plan.calls.split_off(apart).into_iter();
-        let calls = apart.flat_map(|planned| if planned.many.is_empty() { vec![planned.single] } else { planned.many });
-        let many = if self.several_rows() { calls.collect() } else { Vec::new() };
-        self.plan.calls.push(Planned { phase: self.phase, single, many });
+        let mut sources = vec![
+            Source::Vector(closing.0),
+            Source::Vector(weight.0),
+            Source::Slot(stream.0),
+            Source::Slot(output.0),
+        ];
+        sources.extend((input != output).then_some(Source::Slot(input.0)));
+        let program = join::program(input == output, rounded, &self.tuning);
+        self.push(program, params.words(), sources, params.grid());
         Some(3)
+    }
+
+    /// Whether what an operation writes, after which these come, is rounded.
+    pub(super) fn rounds(&self, slot: Slot, rest: &[Op]) -> bool {
+        rounding::rounds(self.graph, slot, rest, |weight| {
+            self.matrix(weight).is_ok_and(Matrix::rounds_inputs) && !self.changed(weight)
+        })
     }
 
     /// Queries and keys turn, and keys and values go to the cache.

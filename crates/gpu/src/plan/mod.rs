@@ -1,8 +1,11 @@
 //! A graph becomes a list of kernel calls.
 
+pub(crate) mod blocks;
 mod fusion;
+mod one_token;
 mod operations;
 mod products;
+pub(crate) mod rounding;
 
 use std::sync::Arc;
 
@@ -12,6 +15,7 @@ use nearside_engine::graph::{Graph, Op, Slot, Weight};
 use crate::adapter::Tuning;
 use crate::binding::Source;
 use crate::header::LAST_ROWS;
+use crate::kernels::round::BLOCK;
 use crate::kernels::sample::Deal;
 use crate::kernels::{Grid, Program};
 use crate::low_rank::Adapters;
@@ -41,10 +45,10 @@ pub(crate) struct Call {
     pub(crate) grid: Grid,
 }
 
-/// What one operation does in a step of one row and in one of several.
+/// What an operation, or several, do in a step of one row and in one of several.
 pub(crate) struct Planned {
     pub(crate) phase: Phase,
-    pub(crate) single: Call,
+    pub(crate) single: Vec<Call>,
     /// The same as `single` when there is none.
     pub(crate) many: Vec<Call>,
 }
@@ -86,6 +90,8 @@ pub(crate) struct Plan {
     pub(crate) turns: Vec<Turns>,
     /// How the vocabulary is dealt for sampling.
     pub(crate) deal: Deal,
+    /// Blocks whose largest magnitudes are found while they are written.
+    pub(crate) peaks: usize,
 }
 
 /// Elements between the rows of a slot: whole units, so that padded columns meet padded inputs.
@@ -121,6 +127,26 @@ fn touched(op: &Op) -> Vec<Slot> {
     }
 }
 
+/// Words of what the steps of one token need beside the slots: all heads, and what the slices of their
+/// attention gather.
+pub(crate) fn one_token_words(graph: &Graph, options: ExecutorOptions, tuning: &Tuning) -> (u64, u64) {
+    let blocks = || blocks::Block::all(graph);
+    let heads = blocks().map(|block| block.width() as u64).max().unwrap_or(0);
+    let partials = blocks().map(|block| {
+        block.heads as u64 * one_token::form(&block, options.context, options.cache, tuning.slices).partial_words()
+    });
+    (heads.max(4), partials.max().unwrap_or(0).max(4))
+}
+
+/// Words of the largest magnitudes of what is gated.
+pub(crate) fn peak_words(graph: &Graph) -> u64 {
+    let gated = graph.ops.iter().map(|op| match op {
+        Op::Gate { output, .. } => graph.slots[output.0].div_ceil(BLOCK) as u64,
+        _ => 0,
+    });
+    gated.sum::<u64>().max(1)
+}
+
 /// How many rows each slot needs.
 pub(crate) fn slot_rows(graph: &Graph, options: ExecutorOptions) -> Vec<usize> {
     let batch = options.batch;
@@ -142,7 +168,11 @@ struct Planner<'a> {
     adapters: &'a Adapters,
     tuning: Tuning,
     options: ExecutorOptions,
+    /// Of the operation that is planned.
+    index: usize,
     phase: Phase,
+    /// What one token's product rounds while it reads, and where the largest magnitudes of its blocks are.
+    unrounded: Option<(Slot, u32)>,
     plan: Plan,
 }
 
@@ -160,22 +190,19 @@ pub(crate) fn plan(
         adapters,
         tuning,
         options,
+        index: 0,
         phase: Phase::Body,
-        plan: Plan { calls: Vec::new(), turns: turns(graph), deal: Deal::new(graph.vocabulary as u32) },
+        unrounded: None,
+        plan: Plan { calls: Vec::new(), turns: turns(graph), deal: Deal::new(graph.vocabulary as u32), peaks: 0 },
     };
-    let (tail, head) = (tail_start(graph), head_start(graph));
-    let mut index = 0;
-    while let Some(op) = graph.ops.get(index) {
-        planner.phase = match index {
-            _ if index >= head => Phase::Head,
-            _ if index >= tail => Phase::Tail,
-            _ => Phase::Body,
-        };
-        let fused = planner.fuse(&graph.ops[index..]);
+    while planner.index < graph.ops.len() {
+        let ops = &graph.ops[planner.index..];
+        planner.phase = planner.phase_at(planner.index);
+        let fused = planner.fuse(ops);
         if fused == 0 {
-            planner.op(op)?;
+            planner.op(ops)?;
         }
-        index += fused.max(1);
+        planner.index += fused.max(1);
     }
     planner.choose();
     Ok(planner.plan)
@@ -186,6 +213,14 @@ fn unsupported(what: String) -> BackendError {
 }
 
 impl<'a> Planner<'a> {
+    fn phase_at(&self, index: usize) -> Phase {
+        match index {
+            _ if index >= head_start(self.graph) => Phase::Head,
+            _ if index >= tail_start(self.graph) => Phase::Tail,
+            _ => Phase::Body,
+        }
+    }
+
     fn width(&self, slot: Slot) -> usize {
         self.graph.slots[slot.0]
     }
@@ -214,7 +249,7 @@ impl<'a> Planner<'a> {
     }
 
     fn push(&mut self, program: Program, params: Vec<u32>, sources: Vec<Source>, grid: Grid) {
-        let single = Call { program, params, sources, grid };
+        let single = vec![Call { program, params, sources, grid }];
         self.plan.calls.push(Planned { phase: self.phase, single, many: Vec::new() });
     }
 

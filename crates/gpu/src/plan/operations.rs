@@ -3,19 +3,40 @@
 use nearside_engine::backend::{BackendError, CacheFormat};
 use nearside_engine::graph::{Op, RopePairing, Slot, Weight};
 
-use super::{Call, Phase, Planned, Planner, stride, turn_count, unsupported};
+use super::fusion::replaces;
+use super::{Call, Phase, Planned, Planner, rounding, stride, turn_count, unsupported};
 use crate::binding::{MatrixId, Source};
+use crate::kernels::round::BLOCK;
 use crate::kernels::{
-    add, attention, change_logits, columns, embed, gate, last_rows, rms_norm, rope, sample, store_cache,
+    add, attention, change_logits, columns, embed, gate, last_rows, rms_norm, rope, round, sample, store_cache,
 };
 use crate::quants::UNIT;
 
 impl Planner<'_> {
-    pub(super) fn op(&mut self, op: &Op) -> Result<(), BackendError> {
+    /// Plans the first of some operations by itself, and rounds what it writes if the others want that.
+    pub(super) fn op(&mut self, ops: &[Op]) -> Result<(), BackendError> {
+        let [op, rest @ ..] = ops else { return Ok(()) };
+        let rounded = rounding::roundable(self.graph, op).filter(|slot| self.rounds(*slot, rest));
+        if self.unrounded.is_some_and(|(slot, _)| replaces(op, slot)) {
+            self.unrounded = None;
+        }
+        self.exact(op, rounded.is_some())?;
+        if let Some(slot) = rounded
+            && !matches!(op, Op::RmsNorm { .. })
+        {
+            let blocks = (self.width(slot) / BLOCK) as u32;
+            let params = round::Params { row_limit: self.row_limit(), blocks, stride: self.stride(slot) / 4 };
+            self.push(round::program(), params.words(), vec![Source::Slot(slot.0)], params.grid());
+        }
+        Ok(())
+    }
+
+    /// Plans one operation; only a norm rounds what it writes itself.
+    fn exact(&mut self, op: &Op, round: bool) -> Result<(), BackendError> {
         match op {
             Op::Embed { table, scale, output } => self.embed(*table, *scale, *output),
             Op::RmsNorm { input, weight, group, epsilon, output } => {
-                self.rms_norm(*input, *weight, *group, *epsilon, *output);
+                self.rms_norm(*input, *weight, *group, *epsilon, *output, round);
                 Ok(())
             }
             Op::MatMul { weight, bias, scale, residual, input, output } => {
@@ -98,7 +119,8 @@ impl Planner<'_> {
         Ok(())
     }
 
-    fn rms_norm(&mut self, input: Slot, weight: Weight, group: usize, epsilon: f32, output: Slot) {
+    fn rms_norm(&mut self, input: Slot, weight: Weight, group: usize, epsilon: f32, output: Slot, round: bool) {
+        let rounded = round.then_some(group);
         let params = rms_norm::Params {
             row_limit: self.row_limit(),
             groups: (self.width(input) / group.max(1)) as u32,
@@ -111,7 +133,8 @@ impl Planner<'_> {
         if input != output {
             sources.push(Source::Slot(input.0));
         }
-        self.push(rms_norm::program(input == output, &self.tuning), params.words(), sources, params.grid());
+        let program = rms_norm::program(input == output, rounded, &self.tuning);
+        self.push(program, params.words(), sources, params.grid());
     }
 
     fn rope(
@@ -193,7 +216,7 @@ impl Planner<'_> {
             sources: sources.clone(),
             grid: params.grid(shape.head_dim as u32, single),
         };
-        self.plan.calls.push(Planned { phase: self.phase, single: call(true), many: vec![call(false)] });
+        self.plan.calls.push(Planned { phase: self.phase, single: vec![call(true)], many: vec![call(false)] });
         Ok(())
     }
 

@@ -24,6 +24,8 @@ struct Product<'a> {
     scale: f32,
     residual: Option<Rows>,
     input: Rows,
+    /// Where the largest magnitudes of the input's blocks are, if one token's input is rounded here.
+    peaks: Option<u32>,
     output: Rows,
 }
 
@@ -41,6 +43,7 @@ impl Planner<'_> {
         input: Slot,
         output: Slot,
     ) -> Result<(), BackendError> {
+        let peaks = self.unrounded.filter(|(slot, _)| *slot == input).map(|(_, peaks)| peaks);
         let (input, output) = (self.rows(input), self.rows(output));
         self.product(&Product {
             matrix: self.matrix(weight)?,
@@ -49,6 +52,7 @@ impl Planner<'_> {
             scale,
             residual: residual.map(|slot| self.rows(slot)),
             input,
+            peaks,
             output,
         })?;
         let adapters = self.adapters;
@@ -63,6 +67,7 @@ impl Planner<'_> {
                     scale: 1.0,
                     residual: None,
                     input,
+                    peaks: None,
                     output: narrow,
                 })?;
                 self.product(&Product {
@@ -72,6 +77,7 @@ impl Planner<'_> {
                     scale: scale * factor,
                     residual: Some(output),
                     input: narrow,
+                    peaks: None,
                     output,
                 })?;
             }
@@ -80,7 +86,7 @@ impl Planner<'_> {
     }
 
     fn product(&mut self, product: &Product<'_>) -> Result<(), BackendError> {
-        let Product { matrix, id, bias, scale, residual, input, output } = *product;
+        let Product { matrix, id, bias, scale, residual, input, peaks, output } = *product;
         let packing = matrix.packing;
         let units = packing.units(matrix.columns);
         if stride(input.width) < units * UNIT {
@@ -104,6 +110,7 @@ impl Planner<'_> {
                 residual_stride: residual.map_or(0, |rows| stride(rows.width) as u32),
                 scale,
                 first_group: piece.first_group as u32,
+                peaks: peaks.unwrap_or(0),
             };
             let mut sources = vec![
                 Source::Quants { matrix: id, piece: index },
@@ -115,14 +122,15 @@ impl Planner<'_> {
             if let (Residual::Separate, Some(rows)) = (added, residual) {
                 sources.push(rows.source);
             }
-            let call = |shape: Shape| Call {
-                program: matmul::program(packing, shape, bias.is_some(), added),
+            let call = |shape: Shape, round: bool| Call {
+                program: matmul::program(packing, shape, bias.is_some(), added, round),
                 params: params.words(),
-                sources: sources.clone(),
+                sources: sources.iter().copied().chain(round.then_some(Source::Peaks)).collect(),
                 grid: shape.grid(&params),
             };
-            let many = self.several_rows().then(|| call(shapes.1)).into_iter().collect();
-            self.plan.calls.push(Planned { phase: self.phase, single: call(shapes.0), many });
+            let many = self.several_rows().then(|| call(shapes.1, false)).into_iter().collect();
+            let single = vec![call(shapes.0, peaks.is_some())];
+            self.plan.calls.push(Planned { phase: self.phase, single, many });
         }
         Ok(())
     }

@@ -4,7 +4,8 @@ use nearside_engine::backend::{CacheFormat, LowRank};
 use nearside_engine::graph::{CacheShape, Op, Weight};
 
 use super::Model;
-use crate::kernels::{add, attention, columns, embed, gate, last_rows, matmul, rms_norm, rope, store_cache};
+use crate::kernels::{add, attention, columns, embed, gate, last_rows, matmul, rms_norm, rope, round, store_cache};
+use crate::plan::rounding;
 
 /// The graph by the plain functions.
 #[derive(Clone)]
@@ -37,8 +38,9 @@ impl<'a> Plain<'a> {
     /// The logits of so many last rows.
     pub(crate) fn rows(&mut self, position: usize, tokens: &[u32], count: usize) -> Vec<Vec<f32>> {
         let model = self.model;
-        for op in &model.graph.ops {
+        for (index, op) in model.graph.ops.iter().enumerate() {
             self.op(op, position, tokens, count);
+            self.round(index);
         }
         self.slots[model.graph.logits.0].clone()
     }
@@ -57,6 +59,20 @@ impl<'a> Plain<'a> {
             for (value, row) in product.iter_mut().zip(change.up.chunks(change.rank)) {
                 *value += scale * factor * row.iter().zip(&narrow).map(|(a, b)| a * b).sum::<f32>();
             }
+        }
+    }
+
+    /// Rounds what an operation wrote if only products read it that want that, and no adapter changes those.
+    fn round(&mut self, index: usize) {
+        let graph = &self.model.graph;
+        let wants = |weight: Weight| {
+            let applies = round::applies(self.model.tensors[weight.0].data_type, graph.weights[weight.0].columns);
+            applies && self.changes.iter().all(|(change, _)| change.weight != weight)
+        };
+        if let Some(slot) = rounding::roundable(graph, &graph.ops[index])
+            && rounding::rounds(graph, slot, &graph.ops[index + 1..], wants)
+        {
+            self.slots[slot.0].iter_mut().for_each(|row| round::plain(row));
         }
     }
 

@@ -1,0 +1,113 @@
+// One invocation multiplies a share of ROWS rows with one token's input. The rows are those of all
+// matrices that give queries, keys and values: of one stack of matrices, or of two in different formats,
+// of which each workgroup takes one. Sixteen rows lie side by side, and SPLIT slices of a row meet in one
+// reduction.
+struct Params {
+    // Of each stack: units of a row, groups, rows, where they begin in groups, and where their products go.
+    units0: u32,
+    groups0: u32,
+    rows0: u32,
+    first0: u32,
+    column0: u32,
+    units1: u32,
+    groups1: u32,
+    rows1: u32,
+    first1: u32,
+    column1: u32,
+    scale: f32,
+}
+
+const GROUPS: u32 = THREADS / (16u * SPLIT);
+
+@group(0) @binding(1) var<uniform> params: Params;
+@group(0) @binding(2) var<storage, read> input: array<vec4<f32>>;
+@group(0) @binding(3) var<storage, read_write> output: array<f32>;
+//@if BIAS
+@group(0) @binding(4) var<storage, read> bias: array<f32>;
+//@end
+@group(0) @binding(5) var<storage, read> quants0: array<vec4<u32>>;
+@group(0) @binding(6) var<storage, read> extras0: array<u32>;
+//@if SECOND
+@group(0) @binding(7) var<storage, read> quants1: array<vec4<u32>>;
+@group(0) @binding(8) var<storage, read> extras1: array<u32>;
+//@end
+//@if SPLITS
+var<workgroup> partial: array<f32, THREADS * ROWS>;
+//@end
+
+@compute @workgroup_size(THREADS)
+fn main(
+    @builtin(workgroup_id) id: vec3<u32>,
+    @builtin(num_workgroups) count: vec3<u32>,
+    @builtin(local_invocation_index) local: u32,
+) {
+    let index = linear(id, count);
+    let lane = local & 15u;
+    let slice = (local >> 4u) % SPLIT;
+    var tile = index;
+    var rows = params.rows0;
+    var column = params.column0;
+    var tiles = (params.groups0 + GROUPS * ROWS - 1u) / (GROUPS * ROWS);
+    var stack = 0u;
+//@if SECOND
+    if index >= tiles {
+        stack = 1u;
+        tile = index - tiles;
+        rows = params.rows1;
+        column = params.column1;
+        tiles = (params.groups1 + GROUPS * ROWS - 1u) / (GROUPS * ROWS);
+    }
+//@end
+    if tile >= tiles {
+        return;
+    }
+    let group = tile * GROUPS * ROWS + local / (16u * SPLIT);
+//@for R in ROWS
+    var sum$R = 0.0;
+//@end
+//@for F in FORMATS
+    if stack == $Fu {
+//@for R in ROWS
+        // Beyond the last group the last one is read again, and nothing written.
+        let row$R = (params.first$F + min(group + $Ru * GROUPS, params.groups$F - 1u)) * params.units$F;
+//@end
+        for (var unit = slice; unit < params.units$F; unit += SPLIT) {
+//@for R in ROWS
+            let block$R = load_block$F(row$R + unit, lane);
+//@end
+            for (var part = 0u; part < 4u; part++) {
+                let low = input[unit * 8u + part * 2u];
+                let high = input[unit * 8u + part * 2u + 1u];
+//@for R in ROWS
+                let values$R = eight$F(block$R, part);
+                sum$R += dot(values$R[0], low) + dot(values$R[1], high);
+//@end
+            }
+        }
+    }
+//@end
+//@if SPLITS
+//@for R in ROWS
+    partial[$Ru * THREADS + local] = sum$R;
+//@end
+    workgroupBarrier();
+    if slice != 0u {
+        return;
+    }
+//@end
+//@for R in ROWS
+//@if SPLITS
+    for (var other = 1u; other < SPLIT; other++) {
+        sum$R += partial[$Ru * THREADS + local + other * 16u];
+    }
+//@end
+    let own$R = (group + $Ru * GROUPS) * 16u + lane;
+    if own$R < rows {
+        var value$R = sum$R * params.scale;
+//@if BIAS
+        value$R += bias[column + own$R];
+//@end
+        output[column + own$R] = value$R;
+    }
+//@end
+}

@@ -1,0 +1,106 @@
+//! Inputs of products with some formats are rounded to eight bits, as the reference engine does it.
+
+use nearside_gguf::DataType;
+
+use super::{Access, ELEMENT_THREADS, Grid, Program};
+
+/// Elements that share a scale.
+pub(crate) const BLOCK: usize = 256;
+
+/// `rounded` in WGSL.
+pub(super) const ROUNDING: &str = include_str!("rounding.wgsl");
+
+/// `largest` in WGSL.
+pub(super) const LARGEST: &str = include_str!("largest.wgsl");
+
+/// Whether the inputs of products with a matrix of this format and so many columns are rounded.
+pub(crate) fn applies(data_type: DataType, columns: usize) -> bool {
+    data_type.block_elements() == BLOCK && columns.is_multiple_of(BLOCK)
+}
+
+pub(crate) struct Params {
+    pub(crate) row_limit: u32,
+    /// Blocks of a row.
+    pub(crate) blocks: u32,
+    /// In vectors of four.
+    pub(crate) stride: u32,
+}
+
+impl Params {
+    pub(crate) fn words(&self) -> Vec<u32> {
+        vec![self.row_limit, self.blocks, self.stride]
+    }
+
+    pub(crate) fn grid(&self) -> Grid {
+        Grid::Tiles { per_tile: self.blocks, rows: 1 }
+    }
+}
+
+/// Binding: the slot.
+pub(crate) fn program() -> Program {
+    Program::new(
+        "round",
+        &[LARGEST, ROUNDING, include_str!("round.wgsl")],
+        &[("THREADS", ELEMENT_THREADS)],
+        [(2, Access::Write)],
+    )
+}
+
+/// Rounds whole blocks.
+pub(crate) fn plain(row: &mut [f32]) {
+    for block in row.chunks_mut(BLOCK) {
+        let most = block.iter().fold(0.0f32, |most, value| most.max(value.abs()));
+        let inverse = if most > 1e-30 { 127.0 / most } else { 0.0 };
+        for value in block {
+            *value = (*value * inverse).round_ties_even() * (most / 127.0);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use nearside_gguf::DataType;
+
+    use super::{Params, applies, plain, program};
+    use crate::testing::{Random, Run, close, each_gpu, matrix};
+
+    #[test]
+    fn every_block_has_a_scale_of_its_own() {
+        each_gpu(|gpu| {
+            for (rows, blocks) in [(1, 1), (3, 2), (17, 5)] {
+                let mut random = Random::new(13);
+                let stride = blocks * 256 + 32;
+                let mut input: Vec<_> = (0..rows).map(|_| random.floats(blocks * 256)).collect();
+                // A block of zeros, and one of numbers that are almost none.
+                input[0][..256].fill(0.0);
+                let last = input.last_mut().expect("a row");
+                last[blocks * 256 - 256..].iter_mut().for_each(|value| *value *= 1e-36);
+                let params = Params { row_limit: 32, blocks: blocks as u32, stride: stride as u32 / 4 };
+                let mut run = Run::new(gpu, &program(), &params.words(), rows);
+                let slot = run.output(&matrix(&input, stride));
+                let found = run.go(params.grid()).floats(slot);
+                input.iter_mut().for_each(|row| plain(row));
+                close(&found, &matrix(&input, stride), 1e-6, &format!("{rows} {blocks}"));
+            }
+        });
+    }
+
+    #[test]
+    fn levels_are_a_127th_of_the_largest_magnitude_apart() {
+        let mut row = vec![0.0; 512];
+        row[3] = -254.0;
+        row[4] = 3.1;
+        row[5] = 2.9;
+        row[256] = 12.7;
+        row[257] = 0.06;
+        plain(&mut row);
+        assert_eq!(row[3..6], [-254.0, 4.0, 2.0]);
+        assert!((row[257] - 0.1).abs() < 1e-6);
+    }
+
+    #[test]
+    fn formats_with_blocks_of_256_are_meant() {
+        assert!(applies(DataType::Q4K, 512) && applies(DataType::Iq2Xxs, 256));
+        assert!(!applies(DataType::Q4K, 100) && !applies(DataType::Q8_0, 256) && !applies(DataType::F16, 256));
+    }
+}

@@ -1,0 +1,40 @@
+//! What a step of one token costs in dispatches, for every architecture.
+
+#[path = "../../../tests/parity/random/models.rs"]
+#[expect(dead_code, reason = "what is compared with the reference is not used here")]
+mod models;
+#[expect(dead_code, reason = "no model files are read here")]
+mod support;
+
+use std::ops::ControlFlow;
+
+use nearside_engine::{Engine, EngineOptions};
+
+/// Embedding, last norm, last row, its rounding and the head.
+const OUTSIDE: u64 = 5;
+
+#[test]
+fn a_layer_of_one_token_is_at_most_eight_dispatches() {
+    let Some(backend) = support::backend("llvmpipe", true) else { return };
+    for model in models::models() {
+        let file = model.file();
+        let options = EngineOptions { context: Some(model.contexts[0]), ..EngineOptions::default() };
+        let mut progress = |_, _| ControlFlow::Continue(());
+        let cost = pollster::block_on(async {
+            let mut engine = Engine::load(&file.as_slice(), &backend, options, &mut progress).await?;
+            let mut session = engine.create_session()?;
+            let tokens = model.tokens();
+            engine.next_logits(&mut session, &tokens[..2]).await?;
+            let before = engine.counters();
+            engine.next_logits(&mut session, &tokens[..3]).await?;
+            let after = engine.counters();
+            assert_eq!(after.steps - before.steps, 1, "{}", model.name);
+            Ok::<_, nearside_engine::EngineError>((after.dispatches - before.dispatches, engine.info().layers as u64))
+        });
+        let (dispatches, layers) = cost.expect("the model runs");
+        println!("{}: {dispatches} dispatches for {layers} layers", model.name);
+        // Heads in three formats take two products.
+        let most = if model.formats.len() > 2 { 9 } else { 8 };
+        assert!(dispatches <= most * layers + OUTSIDE, "{}: {dispatches} for {layers} layers", model.name);
+    }
+}
