@@ -104,7 +104,15 @@ impl Tuning {
         if facts.software {
             Self { norm_threads: 16, subgroups: facts.subgroups, split: 1, slices: 4, tiled: false, rows: 4, tokens: 8 }
         } else {
-            Self { norm_threads: 64, subgroups: facts.subgroups, split: 16, slices: 32, tiled: true, rows: 1, tokens: 4 }
+            Self {
+                norm_threads: 64,
+                subgroups: facts.subgroups,
+                split: 16,
+                slices: 32,
+                tiled: true,
+                rows: 1,
+                tokens: 4,
+            }
         }
     }
 }

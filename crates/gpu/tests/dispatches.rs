@@ -1,7 +1,6 @@
 //! What a step of one token costs in dispatches, for every architecture.
 
 #[path = "../../../tests/parity/random/models.rs"]
-#[expect(dead_code, reason = "what is compared with the reference is not used here")]
 mod models;
 #[expect(dead_code, reason = "no model files are read here")]
 mod support;
@@ -33,8 +32,9 @@ fn a_layer_of_one_token_is_at_most_eight_dispatches() {
         });
         let (dispatches, layers) = cost.expect("the model runs");
         println!("{}: {dispatches} dispatches for {layers} layers", model.name);
-        // Heads in three formats take two products.
-        let most = if model.formats.len() > 2 { 9 } else { 8 };
+        // Where every matrix has another format, heads in three take two products, and a gate and its
+        // partner stay apart and are rounded by themselves.
+        let most = if model.formats.len() > 2 { 12 } else { 8 };
         assert!(dispatches <= most * layers + OUTSIDE, "{}: {dispatches} for {layers} layers", model.name);
     }
 }

@@ -30,12 +30,7 @@ pub(crate) fn program(head_dim: u32, splits: u32, round: bool) -> Program {
     Program::new(
         "combine",
         &parts,
-        &[
-            ("THREADS", ELEMENT_THREADS),
-            ("HEAD_DIM", head_dim),
-            ("SPLITS", splits),
-            ("ROUND", u32::from(round)),
-        ],
+        &[("THREADS", ELEMENT_THREADS), ("HEAD_DIM", head_dim), ("SPLITS", splits), ("ROUND", u32::from(round))],
         [(2, Access::Read), (3, Access::Write)],
     )
 }

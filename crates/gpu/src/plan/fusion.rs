@@ -62,9 +62,11 @@ impl Gated {
         };
         let (weight, scale, input, output) = product(ops.first()?)?;
         let (parts, products, mut slots) = match ops.get(1..)? {
-            [Op::Columns { input: one, start, output: left }, Op::Columns { input: other, start: next, output: right }, ..]
-                if *one == output && *other == output =>
-            {
+            [
+                Op::Columns { input: one, start, output: left },
+                Op::Columns { input: other, start: next, output: right },
+                ..,
+            ] if *one == output && *other == output => {
                 ([(weight, scale, *start, *left), (weight, scale, *next, *right)], 3, vec![output])
             }
             [second, ..] => {
@@ -213,12 +215,8 @@ impl Planner<'_> {
             closing_epsilon: *closing_epsilon,
             epsilon: *epsilon,
         };
-        let mut sources = vec![
-            Source::Vector(closing.0),
-            Source::Vector(weight.0),
-            Source::Slot(stream.0),
-            Source::Slot(output.0),
-        ];
+        let mut sources =
+            vec![Source::Vector(closing.0), Source::Vector(weight.0), Source::Slot(stream.0), Source::Slot(output.0)];
         sources.extend((input != output).then_some(Source::Slot(input.0)));
         let program = join::program(input == output, rounded, &self.tuning);
         self.push(program, params.words(), sources, params.grid());

@@ -147,8 +147,7 @@ impl Planner<'_> {
         if form.format == CacheFormat::Q8_0 {
             sources.extend([Source::KeyScales(layer), Source::ValueScales(layer)]);
         }
-        let attend =
-            Call { program: form.program(), params: params.words(), sources, grid: form.grid(params.groups) };
+        let attend = Call { program: form.program(), params: params.words(), sources, grid: form.grid(params.groups) };
         let quads = (block.heads * block.shape.head_dim / 4) as u32;
         let together = combine::Params { quads, window };
         let combine = Call {
@@ -162,12 +161,7 @@ impl Planner<'_> {
 }
 
 /// What the kernel that attends is made for.
-pub(super) fn form(
-    block: &Block<'_>,
-    context: usize,
-    format: CacheFormat,
-    slices: u32,
-) -> attend::Form {
+pub(super) fn form(block: &Block<'_>, context: usize, format: CacheFormat, slices: u32) -> attend::Form {
     let head_dim = block.shape.head_dim as u32;
     let queries = attend::queries(head_dim, (block.heads / block.shape.heads) as u32);
     attend::Form {
