@@ -12,11 +12,11 @@ pub(crate) struct Params {
 }
 
 impl Params {
-    pub(crate) fn words(&self) -> Vec<u32> {
+    pub(crate) fn words(self) -> Vec<u32> {
         vec![self.quads, self.window]
     }
 
-    pub(crate) fn grid(&self) -> Grid {
+    pub(crate) fn grid(self) -> Grid {
         Grid::Fixed(self.quads.div_ceil(ELEMENT_THREADS))
     }
 }

@@ -3,6 +3,9 @@
 use super::{Access, Grid, Program, round};
 use crate::adapter::Tuning;
 
+/// One workgroup a row.
+pub(crate) const GRID: Grid = Grid::Tiles { per_tile: 1, rows: 1 };
+
 pub(crate) struct Params {
     pub(crate) row_limit: u32,
     /// Elements of a row.
@@ -25,10 +28,6 @@ impl Params {
             self.closing_epsilon.to_bits(),
             self.epsilon.to_bits(),
         ]
-    }
-
-    pub(crate) fn grid(&self) -> Grid {
-        Grid::Tiles { per_tile: 1, rows: 1 }
     }
 }
 
@@ -53,7 +52,7 @@ pub(crate) fn program(in_place: bool, rounded: Option<usize>, tuning: &Tuning) -
 
 #[cfg(test)]
 mod tests {
-    use super::{Params, program};
+    use super::{GRID, Params, program};
     use crate::kernels::{add, rms_norm, round};
     use crate::testing::{Random, Run, close, each_gpu, matrix};
 
@@ -72,7 +71,9 @@ mod tests {
                     .collect();
                 let mut expected: Vec<_> = sums.iter().map(|sum| rms_norm::plain(sum, &weight, 1e-5)).collect();
                 if rounds {
-                    expected.iter_mut().for_each(|row| round::plain(row));
+                    for row in &mut expected {
+                        round::plain(row);
+                    }
                 }
                 let stride = size.next_multiple_of(32);
                 let params = Params {
@@ -94,7 +95,7 @@ mod tests {
                     if !in_place {
                         run.floats(&input);
                     }
-                    let found = run.go(params.grid());
+                    let found = run.go(GRID);
                     close(&found.floats(stream), &matrix(&sums, stride), 1e-5, "the stream");
                     // A value between two levels may go either way.
                     let tolerance = if rounds { 4.0 / 126.0 } else { 1e-4 };

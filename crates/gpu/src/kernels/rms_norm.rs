@@ -101,7 +101,9 @@ mod tests {
                 let weight = random.floats(size);
                 let input: Vec<_> = (0..rows).map(|_| random.floats(size)).collect();
                 let mut expected: Vec<_> = input.iter().map(|row| plain(row, &weight, 1e-5)).collect();
-                expected.iter_mut().for_each(|row| round::plain(row));
+                for row in &mut expected {
+                    round::plain(row);
+                }
                 let params = Params {
                     row_limit: 32,
                     groups: 1,

@@ -79,7 +79,9 @@ mod tests {
                 let mut run = Run::new(gpu, &program(), &params.words(), rows);
                 let slot = run.output(&matrix(&input, stride));
                 let found = run.go(params.grid()).floats(slot);
-                input.iter_mut().for_each(|row| plain(row));
+                for row in &mut input {
+                    plain(row);
+                }
                 close(&found, &matrix(&input, stride), 1e-6, &format!("{rows} {blocks}"));
             }
         });

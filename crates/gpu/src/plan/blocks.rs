@@ -61,8 +61,11 @@ pub(crate) struct Layout {
     pub(crate) columns: [usize; 3],
 }
 
+/// Products, and where each goes.
+type Products = Vec<(Product, Slot)>;
+
 /// Products with an equal input and an equal scale.
-fn products(graph: &Graph, ops: &[Op], count: usize) -> Option<(Slot, f32, Vec<(Product, Slot)>)> {
+fn products(graph: &Graph, ops: &[Op], count: usize) -> Option<(Slot, f32, Products)> {
     let all: Option<Vec<_>> = ops
         .get(..count)?
         .iter()
@@ -135,9 +138,8 @@ impl<'a> Block<'a> {
         let mut slots: Vec<_> = wanted.to_vec();
         slots.extend(found.iter().map(|(_, slot)| *slot).filter(|_| fused));
         let products: Vec<_> = found.into_iter().map(|(product, _)| product).collect();
-        let fits = |(part, width): (usize, &usize)| match fused {
-            true => starts[part] + width <= products[0].rows,
-            false => products[part].rows == *width,
+        let fits = |(part, width): (usize, &usize)| {
+            if fused { starts[part] + width <= products[0].rows } else { products[part].rows == *width }
         };
         let whole = layer == attended
             && key != value

@@ -219,7 +219,7 @@ impl Planner<'_> {
             vec![Source::Vector(closing.0), Source::Vector(weight.0), Source::Slot(stream.0), Source::Slot(output.0)];
         sources.extend((input != output).then_some(Source::Slot(input.0)));
         let program = join::program(input == output, rounded, &self.tuning);
-        self.push(program, params.words(), sources, params.grid());
+        self.push(program, params.words(), sources, join::GRID);
         Some(3)
     }
 

@@ -53,11 +53,9 @@ impl Planner<'_> {
         })
     }
 
-    fn joined(&self, members: Option<Members>) -> Option<Option<Source>> {
-        match members {
-            None => Some(None),
-            Some(members) => self.weights.joined(&members).map(|index| Some(Source::Joined(index))),
-        }
+    /// Where vectors lie side by side: a source or none, unless they were not loaded so.
+    fn joined(&self, members: Option<Members>) -> Option<Vec<Source>> {
+        members.map_or(Some(Vec::new()), |members| Some(vec![Source::Joined(self.weights.joined(&members)?)]))
     }
 
     /// The products of a block, in as few dispatches as their formats allow.
@@ -97,7 +95,7 @@ impl Planner<'_> {
         let calls = stacks.chunks(heads::STACKS).map(|chunk| {
             let mut taken = [heads::Stack::default(); heads::STACKS];
             let mut sources = vec![Source::Slot(block.input.0), Source::Heads];
-            sources.extend(bias);
+            sources.extend(&bias);
             for (taken, stacked) in taken.iter_mut().zip(chunk) {
                 *taken = stacked.stack;
                 let matrix = stacked.matrix;
@@ -107,7 +105,7 @@ impl Planner<'_> {
             let split = heads::Split::new(taken[0].units, &self.tuning);
             let packings: Vec<_> = chunk.iter().map(|stacked| stacked.packing).collect();
             Call {
-                program: heads::program(&packings, bias.is_some(), split),
+                program: heads::program(&packings, !bias.is_empty(), split),
                 params: params.words(),
                 sources,
                 grid: params.grid(split),

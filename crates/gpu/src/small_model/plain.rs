@@ -72,7 +72,9 @@ impl<'a> Plain<'a> {
         if let Some(slot) = rounding::roundable(graph, &graph.ops[index])
             && rounding::rounds(graph, slot, &graph.ops[index + 1..], wants)
         {
-            self.slots[slot.0].iter_mut().for_each(|row| round::plain(row));
+            for row in &mut self.slots[slot.0] {
+                round::plain(row);
+            }
         }
     }
 
