@@ -6,6 +6,15 @@
 //! buffer, one compute pass and one submit; a sampled token stays on the device for the next step, and
 //! what comes back is the token and its few best rivals.
 //!
+//! For one token a layer is at most eight dispatches: a norm, the products for all heads, attention in slices
+//! of the positions, what puts those together, the product after it, a norm, both gated products with their
+//! activation, and the last product. The kernel that attends norms and rotates the heads itself and fills the
+//! cache. For several tokens more operations stay apart, and their products go in tiles.
+//!
+//! Inputs of products with formats of 256 weights to a block are rounded to eight bits, one scale for 256 of
+//! them: the reference engine multiplies them so, and perplexity strays by more than one per cent without it.
+//! Slots hold the rounded values as floats, and only where nothing but such products reads them.
+//!
 //! Nothing here needs `shader-f16`, subgroups or any limit above WebGPU's defaults. Sums are taken in
 //! 32 bits; halves are unpacked with WGSL's own functions. Subgroups, where the adapter has them and
 //! [`GpuOptions`] allows, shorten the norms' reductions. `shader-f16` is reported and not used: no
