@@ -5,7 +5,7 @@ use std::ops::ControlFlow;
 use nearside_engine::backend::BackendError;
 use nearside_gguf::{DataType, TensorInfo};
 
-use crate::matrix::read;
+use crate::matrix::{Rooms, read};
 use crate::memory::zeroed;
 use crate::pool::Pool;
 use crate::simd::{Isa, LINE, Line, lines_as_bytes};
@@ -121,9 +121,11 @@ pub fn kernel(
     drop(bytes);
     let values: Vec<f32> = (0..inputs * columns).map(|index| ((index * 31 % 97) as f32 - 48.0) / 48.0).collect();
     let mut outputs = zeroed(inputs * rows, 0.0, purpose)?;
+    let mut rooms = Rooms::default();
     let mut result = Ok(());
     let seconds = shortest(clock, seconds, || {
-        let once = matrix.multiply(pool, &values, &mut outputs);
+        rooms.forget_inputs();
+        let once = matrix.multiply(pool, &mut rooms, &values, &mut outputs);
         if result.is_ok() {
             result = once;
         }

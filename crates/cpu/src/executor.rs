@@ -13,11 +13,11 @@ use nearside_engine::backend::{
     AdapterId, BackendError, CacheId, Counters, Executor, ExecutorOptions, HeldChoice, LowRanks, MAX_CHOICES, Step,
     StepInput, StepOutput, Ticket, TokenId, Want,
 };
-use nearside_engine::graph::{Graph, Op};
+use nearside_engine::graph::{Graph, Op, Slot};
 
 use crate::adapters::Adapters;
 use crate::cache::Cache;
-use crate::matrix::Matrix;
+use crate::matrix::{Matrix, Rooms};
 use crate::pool::Pool;
 use plan::Plan;
 
@@ -56,6 +56,9 @@ struct Buffers {
     /// What cannot be written to its slot at once.
     scratch: Vec<f32>,
     attention: Vec<f32>,
+    rooms: Rooms,
+    /// The slot whose values `rooms` may hold rounded.
+    rounded: Option<Slot>,
 }
 
 /// Outputs that nobody collects are thrown away beyond so many.
@@ -77,7 +80,8 @@ impl CpuExecutor {
         let plan = Plan::new(&graph, options.batch)?;
         let mut slots = vec![Vec::new(); graph.slots.len()];
         plan.reserve(&graph, &mut slots, options.batch, 1)?;
-        let buffers = Buffers { slots, scratch: Vec::new(), attention: Vec::new() };
+        let buffers =
+            Buffers { slots, scratch: Vec::new(), attention: Vec::new(), rooms: Rooms::default(), rounded: None };
         Ok(Self {
             pool,
             graph,
@@ -161,6 +165,7 @@ impl CpuExecutor {
         self.plan.fill_angles(step.position, tokens.len());
         self.counters.steps += 1;
         self.counters.submits += 1;
+        self.buffers.rounded = None;
         let mut rows = tokens.len();
         for index in 0..self.plan.operations(step.want, self.graph.ops.len()) {
             self.run_operation(index, step.position, tokens, (rows, chosen), cache)?;

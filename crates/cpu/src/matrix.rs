@@ -2,6 +2,7 @@
 
 mod float;
 mod packed;
+mod rooms;
 #[cfg(test)]
 mod tests;
 
@@ -15,6 +16,8 @@ use crate::memory::{out_of_memory, zeroed};
 use crate::pool::Pool;
 use crate::simd::{Isa, PANEL_ROWS};
 
+pub(crate) use rooms::Rooms;
+
 /// How much is read from the file between two reports of progress.
 const CHUNK_BYTES: usize = 4 << 20;
 /// Bytes of weights that are worth a part of their own when one row of inputs meets them.
@@ -24,8 +27,10 @@ const PARTS_PER_THREAD: usize = 4;
 
 /// A matrix of `rows` output features by `columns` input features.
 pub(crate) trait Matrix: Send + Sync {
-    /// `outputs[r][f] = inputs[r] · self[f]` for the rows that `inputs` holds.
-    fn multiply(&self, pool: &Pool, inputs: &[f32], outputs: &mut [f32]) -> Result<(), BackendError>;
+    /// `outputs[r][f] = inputs[r] · self[f]` for the rows that `inputs` holds. Unless `rooms` was told otherwise
+    /// these are the inputs of the product before, and need not be rounded again.
+    fn multiply(&self, pool: &Pool, rooms: &mut Rooms, inputs: &[f32], outputs: &mut [f32])
+    -> Result<(), BackendError>;
 
     /// One row as plain numbers.
     fn expand_row(&self, row: usize, values: &mut [f32]);

@@ -21,10 +21,13 @@ pub(crate) fn grow<T: Clone>(
     purpose: impl FnOnce() -> String,
 ) -> Result<(), BackendError> {
     let more = count.saturating_sub(items.len());
+    if more == 0 {
+        return Ok(());
+    }
     if items.try_reserve_exact(more).is_err() {
         return Err(out_of_memory((count as u64).saturating_mul(size_of::<T>() as u64), purpose()));
     }
-    items.resize(count.max(items.len()), value);
+    items.resize(count, value);
     Ok(())
 }
 

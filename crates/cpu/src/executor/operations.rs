@@ -26,7 +26,16 @@ impl CpuExecutor {
         cache: &mut Cache,
     ) -> Result<(), BackendError> {
         let Self { graph, plan, weights, buffers, adapters, pool, .. } = self;
-        let Buffers { slots, scratch, attention } = buffers;
+        let Buffers { slots, scratch, attention, rooms, rounded } = buffers;
+        // Products that follow each other and have their inputs in common round them once.
+        let product_of = match &graph.ops[index] {
+            Op::MatMul { input, output, .. } if input != output => Some(*input),
+            _ => None,
+        };
+        if product_of.is_none() || *rounded != product_of {
+            rooms.forget_inputs();
+        }
+        *rounded = product_of;
         let width = |slot: Slot| graph.slots[slot.0];
         let length = |slot: Slot| rows * graph.slots[slot.0];
         match &graph.ops[index] {
@@ -54,7 +63,7 @@ impl CpuExecutor {
                 let (features, inputs, length) = (width(*output), length(*input), length(*output));
                 let (held, bias) = (matrix(weights, *weight)?, bias.map(|bias| vector(weights, bias)).transpose()?);
                 let mut multiply = |inputs: &[f32], products: &mut [f32]| -> Result<(), BackendError> {
-                    held.multiply(pool, inputs, products)?;
+                    held.multiply(pool, rooms, inputs, products)?;
                     adapters.change(pool, weight.0, inputs, products)?;
                     ops::scale(products, *scale);
                     if let Some(bias) = bias {

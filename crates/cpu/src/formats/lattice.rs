@@ -5,7 +5,7 @@ use nearside_gguf::{IQ2_XXS_POINTS, IQ4_LEVELS, iq2_xxs_signs};
 use crate::simd::Unit;
 
 use super::small_blocks::nibbles;
-use super::{half, narrow, word};
+use super::{half, word};
 
 /// The levels of `IQ4_NL` and `IQ4_XS`.
 pub(super) const NON_LINEAR: [i8; 16] = IQ4_LEVELS;
@@ -14,30 +14,33 @@ pub(super) const NON_LINEAR: [i8; 16] = IQ4_LEVELS;
 pub(super) const IQ2_LEVELS: [i8; 16] = [8, 25, 43, 0, -8, -25, -43, 0, 0, 0, 0, 0, 0, 0, 0, 0];
 
 /// Scale, 4 bits.
-pub(super) fn iq4_nl(block: &[u8], units: &mut [Unit]) {
-    units[0].scales = [half(block, 0); 2];
-    nibbles(&block[2..], &mut units[0]);
+pub(super) fn iq4_nl(block: &[u8], unit: &mut Unit) {
+    unit.scale = half(block, 0);
+    nibbles(&block[2..], &mut unit.quads[0]);
 }
 
 /// Scale, eight scales of 6 bits, 4 bits.
-pub(super) fn iq4_xs(block: &[u8], units: &mut [Unit]) {
-    let scale = half(block, 0).to_f32();
+pub(super) fn iq4_xs(block: &[u8], unit: &mut Unit) {
+    unit.scale = half(block, 0);
     let high = u16::from_le_bytes([block[2], block[3]]);
-    for (index, unit) in units.iter_mut().enumerate() {
+    for (index, quads) in unit.quads.iter_mut().enumerate() {
         let low = block[4 + index / 2] >> (index % 2 * 4) & 15;
         let step = low | ((high >> (2 * index) & 3) << 4) as u8;
-        unit.scales = [narrow(scale * (f32::from(step) - 32.0)); 2];
-        nibbles(&block[8 + index * 16..], unit);
+        unit.steps[index] = step as i8 - 32;
+        nibbles(&block[8 + index * 16..], quads);
     }
 }
 
+/// What an eighth of the scale of `IQ2_XXS` is multiplied with is odd: one more than twice what is stored.
+pub(super) const IQ2_FACTOR: f32 = 0.125;
+
 /// Scale; for each 32 weights four indices of points, 28 bits of signs and a scale of 4 bits.
-pub(super) fn iq2_xxs(block: &[u8], units: &mut [Unit]) {
-    let scale = half(block, 0).to_f32();
-    for (index, unit) in units.iter_mut().enumerate() {
+pub(super) fn iq2_xxs(block: &[u8], unit: &mut Unit) {
+    unit.scale = half(block, 0);
+    for (index, quads) in unit.quads.iter_mut().enumerate() {
         let stored = &block[2 + index * 8..];
         let rest = word(stored, 1);
-        unit.scales = [narrow(scale * (0.5 + (rest >> 28) as f32) * 0.25); 2];
+        unit.steps[index] = (rest >> 28) as i8 * 2 + 1;
         for group in 0..4 {
             let point = u32::from(IQ2_XXS_POINTS[usize::from(stored[group])]);
             let signs = u32::from(iq2_xxs_signs((rest >> (7 * group)) as u8));
@@ -46,7 +49,7 @@ pub(super) fn iq2_xxs(block: &[u8], units: &mut [Unit]) {
                     let place = half * 4 + place;
                     (point >> (2 * place) & 3) | (signs >> place & 1) << 2
                 };
-                unit.quads[group * 2 + half] = byte(0) | byte(1) << 8 | byte(2) << 16 | byte(3) << 24;
+                quads[group * 2 + half] = byte(0) | byte(1) << 8 | byte(2) << 16 | byte(3) << 24;
             }
         }
     }

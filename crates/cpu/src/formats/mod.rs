@@ -8,7 +8,7 @@ use nearside_gguf::DataType;
 
 use crate::simd::{Isa, LayoutName, Unit};
 
-/// A storage format with 32 or more weights to a block.
+/// A storage format with 32 or 256 weights to a block.
 pub(crate) struct Format {
     /// What it becomes.
     pub(crate) layout: LayoutName,
@@ -16,8 +16,10 @@ pub(crate) struct Format {
     pub(crate) offset: i32,
     /// The levels that indices stand for, if the layout has a table.
     pub(crate) table: [u8; 16],
-    /// Turns one block of the file into units of 32 weights.
-    pub(crate) unpack: fn(&[u8], &mut [Unit]),
+    /// What every scale is multiplied with, a power of two.
+    pub(crate) factor: f32,
+    /// Reads one block of the file, which is one of the layout too.
+    pub(crate) unpack: fn(&[u8], &mut Unit),
 }
 
 impl Format {
@@ -25,10 +27,10 @@ impl Format {
     pub(crate) fn of(data_type: DataType, isa: Isa) -> Option<Self> {
         use LayoutName as To;
         let bias = isa.byte_bias();
-        let plain = |layout, offset, unpack| Some(Self { layout, offset, table: [0; 16], unpack });
-        let table = |levels: [i8; 16], unpack| {
+        let plain = |layout, offset, unpack| Some(Self { layout, offset, table: [0; 16], factor: 1.0, unpack });
+        let table = |layout, levels: [i8; 16], factor, unpack| {
             let table = levels.map(|level| (level as u8).wrapping_add(bias));
-            Some(Self { layout: To::FourTable, offset: i32::from(bias), table, unpack })
+            Some(Self { layout, offset: i32::from(bias), table, factor, unpack })
         };
         match data_type {
             DataType::F32 | DataType::F16 | DataType::Bf16 => None,
@@ -38,14 +40,14 @@ impl Format {
             DataType::Q5_1 => plain(To::FiveMinimum, 0, small_blocks::q5_1),
             DataType::Q8_0 if bias == 0 => plain(To::Eight, 0, small_blocks::q8_0::<0>),
             DataType::Q8_0 => plain(To::Eight, 128, small_blocks::q8_0::<128>),
-            DataType::Q2K => plain(To::FourMinimumHalves, 0, k_quants::q2_k),
-            DataType::Q3K => plain(To::FourHalves, 4, k_quants::q3_k),
-            DataType::Q4K => plain(To::FourMinimum, 0, k_quants::q4_k),
-            DataType::Q5K => plain(To::FiveMinimum, 0, k_quants::q5_k),
-            DataType::Q6K => plain(To::SixHalves, 32, k_quants::q6_k),
-            DataType::Iq4Nl => table(lattice::NON_LINEAR, lattice::iq4_nl),
-            DataType::Iq4Xs => table(lattice::NON_LINEAR, lattice::iq4_xs),
-            DataType::Iq2Xxs => table(lattice::IQ2_LEVELS, lattice::iq2_xxs),
+            DataType::Q2K => plain(To::WideTwo, 0, k_quants::q2_k),
+            DataType::Q3K => plain(To::WideThree, 4, k_quants::q3_k),
+            DataType::Q4K => plain(To::WideFour, 0, k_quants::q4_k),
+            DataType::Q5K => plain(To::WideFive, 0, k_quants::q5_k),
+            DataType::Q6K => plain(To::WideSix, 32, k_quants::q6_k),
+            DataType::Iq4Nl => table(To::FourTable, lattice::NON_LINEAR, 1.0, lattice::iq4_nl),
+            DataType::Iq4Xs => table(To::WideFourTable, lattice::NON_LINEAR, 1.0, lattice::iq4_xs),
+            DataType::Iq2Xxs => table(To::WideThreeTable, lattice::IQ2_LEVELS, lattice::IQ2_FACTOR, lattice::iq2_xxs),
         }
     }
 }
@@ -60,11 +62,6 @@ fn word(bytes: &[u8], index: usize) -> u32 {
 
 fn half(bytes: &[u8], start: usize) -> half::f16 {
     half::f16::from_le_bytes([bytes[start], bytes[start + 1]])
-}
-
-/// A product as a half float; one that is too large becomes the largest, so that nothing is infinite.
-fn narrow(value: f32) -> half::f16 {
-    half::f16::from_f32(value.clamp(-65504.0, 65504.0))
 }
 
 /// Four bits, lowest first, as the lowest bit of four bytes.

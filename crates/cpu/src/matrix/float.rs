@@ -3,7 +3,8 @@
 use nearside_engine::backend::BackendError;
 use nearside_gguf::DataType;
 
-use super::{Matrix, PARTS_PER_THREAD, Source, Stored, panels_in_part};
+use super::rooms::Room;
+use super::{Matrix, PARTS_PER_THREAD, Rooms, Source, Stored, panels_in_part};
 use crate::memory::zeroed;
 use crate::pool::{ColumnsMut, Pool};
 use crate::simd::{Brain, Half, Isa, LINE, Line, PANEL_ROWS, Single, lines_as_bytes, lines_as_bytes_mut};
@@ -62,7 +63,13 @@ impl Floats {
 }
 
 impl Matrix for Floats {
-    fn multiply(&self, pool: &Pool, inputs: &[f32], outputs: &mut [f32]) -> Result<(), BackendError> {
+    fn multiply(
+        &self,
+        pool: &Pool,
+        rooms: &mut Rooms,
+        inputs: &[f32],
+        outputs: &mut [f32],
+    ) -> Result<(), BackendError> {
         let input_rows = inputs.len() / self.columns;
         let panels = self.rows.div_ceil(PANEL_ROWS);
         let count = if input_rows == 1 {
@@ -70,11 +77,9 @@ impl Matrix for Floats {
         } else {
             panels.div_ceil(pool.threads() * PARTS_PER_THREAD).max(1)
         };
-        let mut rooms = Vec::new();
-        for _ in 0..pool.threads() {
-            rooms.push(zeroed(input_rows * PANEL_ROWS, 0.0, || "a step's products".to_owned())?);
-        }
-        let work = |products: &mut Vec<f32>, part: usize, mut columns: ColumnsMut<'_, f32>| {
+        let threads = rooms.threads.reserve(pool, 0, input_rows * PANEL_ROWS)?;
+        let work = |room: &mut Room, part: usize, mut columns: ColumnsMut<'_, f32>| {
+            let products = &mut room.products[..input_rows * PANEL_ROWS];
             for index in 0..count.min(panels - part * count) {
                 self.products(part * count + index, inputs, products);
                 for (row, products) in products.chunks_exact(PANEL_ROWS).enumerate() {
@@ -83,7 +88,7 @@ impl Matrix for Floats {
                 }
             }
         };
-        pool.for_each_columns(&mut rooms, (outputs, self.rows), count * PANEL_ROWS, &work);
+        pool.for_each_columns(threads, (outputs, self.rows), count * PANEL_ROWS, &work);
         Ok(())
     }
 

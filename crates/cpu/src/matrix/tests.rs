@@ -47,7 +47,7 @@ fn agrees(data_type: DataType, pool: &Pool, rows: usize, blocks: usize) {
     for input_rows in [1, 2, 5, 11] {
         let inputs = numbers(input_rows * columns, 3);
         let mut outputs = vec![f32::NAN; input_rows * rows];
-        matrix.multiply(pool, &inputs, &mut outputs).expect("there is memory");
+        matrix.multiply(pool, &mut Rooms::default(), &inputs, &mut outputs).expect("there is memory");
         for (inputs, outputs) in inputs.chunks(columns).zip(outputs.chunks(rows)) {
             for (weights, output) in values.chunks(columns).zip(outputs) {
                 let exact: f64 = weights.iter().zip(inputs).map(|(weight, input)| f64::from(weight * input)).sum();
@@ -85,7 +85,9 @@ fn threads_change_no_bit() {
         let pool = Pool::new(threads);
         let matrix = read(&pool, &tensor, &bytes.as_slice(), &mut |_| ControlFlow::Continue(())).expect("it is whole");
         let mut outputs = vec![0.0; input_rows * 200];
-        matrix.multiply(&pool, &numbers(input_rows * columns, 2), &mut outputs).expect("there is memory");
+        matrix
+            .multiply(&pool, &mut Rooms::default(), &numbers(input_rows * columns, 2), &mut outputs)
+            .expect("there is memory");
         outputs.into_iter().map(f32::to_bits).collect::<Vec<_>>()
     };
     for input_rows in [1, 6] {

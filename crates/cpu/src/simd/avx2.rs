@@ -31,7 +31,6 @@ impl Lanes for Avx2 {
         fn table(from: *const u8) -> __m256i => _mm256_broadcastsi128_si256(_mm_loadu_si128(from.cast()));
         fn look_up(table: __m256i, indices: __m256i) -> __m256i => _mm256_shuffle_epi8(table, indices);
         fn right<const BITS: i32>(value: __m256i) -> __m256i => _mm256_srli_epi32::<BITS>(value);
-        fn right_by(value: __m256i, bits: u32) -> __m256i => _mm256_srl_epi32(value, _mm_cvtsi32_si128(bits as i32));
         fn left<const BITS: i32>(value: __m256i) -> __m256i => _mm256_slli_epi32::<BITS>(value);
         fn mask(value: u32) -> __m256i => _mm256_set1_epi32(value as i32);
         fn and(one: __m256i, other: __m256i) -> __m256i => _mm256_and_si256(one, other);
@@ -46,8 +45,10 @@ impl Lanes for Avx2 {
             };
             _mm256_add_epi32(sums, _mm256_madd_epi16(pairs, _mm256_set1_epi16(1)))
         };
-        fn join(low: __m256i, high: __m256i) -> __m256i => _mm256_add_epi32(low, _mm256_slli_epi32::<4>(high));
-        fn finish(sums: __m256i) -> __m256 => _mm256_cvtepi32_ps(sums);
+        fn top_bytes(from: *const u8) -> __m256i => _mm256_srai_epi32::<24>(_mm256_loadu_si256(from.cast()));
+        fn product(one: __m256i, other: __m256i) -> __m256i => _mm256_mullo_epi32(one, other);
+        fn sum(one: __m256i, other: __m256i) -> __m256i => _mm256_add_epi32(one, other);
+        fn number(value: __m256i) -> __m256 => _mm256_cvtepi32_ps(value);
         fn splat(value: f32) -> __m256 => _mm256_set1_ps(value);
         fn multiply(one: __m256, other: __m256) -> __m256 => _mm256_mul_ps(one, other);
         fn add(one: __m256, other: __m256) -> __m256 => _mm256_add_ps(one, other);
@@ -57,5 +58,10 @@ impl Lanes for Avx2 {
         fn upper_halves(from: *const u8) -> __m256 => {
             _mm256_castsi256_ps(_mm256_slli_epi32::<16>(_mm256_cvtepu16_epi32(_mm_loadu_si128(from.cast()))))
         };
+    }
+
+    #[inline(always)]
+    unsafe fn whole(sums: __m256i) -> __m256i {
+        sums
     }
 }

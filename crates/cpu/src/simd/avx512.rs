@@ -31,7 +31,6 @@ impl Lanes for Avx512 {
         fn table(from: *const u8) -> __m512i => _mm512_broadcast_i32x4(_mm_loadu_si128(from.cast()));
         fn look_up(table: __m512i, indices: __m512i) -> __m512i => _mm512_shuffle_epi8(table, indices);
         fn right<const BITS: i32>(value: __m512i) -> __m512i => _mm512_srl_epi32(value, _mm_cvtsi32_si128(BITS));
-        fn right_by(value: __m512i, bits: u32) -> __m512i => _mm512_srl_epi32(value, _mm_cvtsi32_si128(bits as i32));
         fn left<const BITS: i32>(value: __m512i) -> __m512i => _mm512_sll_epi32(value, _mm_cvtsi32_si128(BITS));
         fn mask(value: u32) -> __m512i => _mm512_set1_epi32(value as i32);
         fn and(one: __m512i, other: __m512i) -> __m512i => _mm512_and_si512(one, other);
@@ -40,8 +39,10 @@ impl Lanes for Avx512 {
         fn dot(_byte: bool, sums: __m512i, levels: __m512i, inputs: __m512i) -> __m512i => {
             _mm512_dpbusd_epi32(sums, levels, inputs)
         };
-        fn join(low: __m512i, high: __m512i) -> __m512i => _mm512_add_epi32(low, _mm512_slli_epi32::<4>(high));
-        fn finish(sums: __m512i) -> __m512 => _mm512_cvtepi32_ps(sums);
+        fn top_bytes(from: *const u8) -> __m512i => _mm512_srai_epi32::<24>(_mm512_loadu_si512(from.cast()));
+        fn product(one: __m512i, other: __m512i) -> __m512i => _mm512_mullo_epi32(one, other);
+        fn sum(one: __m512i, other: __m512i) -> __m512i => _mm512_add_epi32(one, other);
+        fn number(value: __m512i) -> __m512 => _mm512_cvtepi32_ps(value);
         fn splat(value: f32) -> __m512 => _mm512_set1_ps(value);
         fn multiply(one: __m512, other: __m512) -> __m512 => _mm512_mul_ps(one, other);
         fn add(one: __m512, other: __m512) -> __m512 => _mm512_add_ps(one, other);
@@ -51,5 +52,10 @@ impl Lanes for Avx512 {
         fn upper_halves(from: *const u8) -> __m512 => {
             _mm512_castsi512_ps(_mm512_slli_epi32::<16>(_mm512_cvtepu16_epi32(_mm256_loadu_si256(from.cast()))))
         };
+    }
+
+    #[inline(always)]
+    unsafe fn whole(sums: __m512i) -> __m512i {
+        sums
     }
 }

@@ -3,7 +3,7 @@
 use std::sync::OnceLock;
 
 use super::float_kernels::{self, Number};
-use super::input::{self, Input};
+use super::input::Rounding;
 use super::kernels::{self, Panel, Unpacked};
 use super::layout::{LINE, Layout, PANEL_ROWS, PanelShape};
 use super::limits;
@@ -35,22 +35,15 @@ pub(crate) struct Panels<'a> {
     pub(crate) shape: PanelShape,
     /// What is taken from each level.
     pub(crate) offset: i32,
+    /// What every scale of a block of 256 is multiplied with.
+    pub(crate) factor: f32,
     /// The levels that indices stand for.
     pub(crate) table: &'a [u8; 16],
 }
 
-/// Room for one panel, taken apart.
-#[derive(Debug, Default)]
-pub(crate) struct Scratch {
-    pub(crate) heads: Vec<f32>,
-    pub(crate) levels: Vec<super::Line>,
-}
-
-impl Scratch {
-    /// How many heads and lines of levels a panel of so many blocks needs.
-    pub(crate) fn needs(blocks: usize) -> (usize, usize) {
-        (blocks * 4 * PANEL_ROWS, blocks * 8 * PANEL_ROWS * 4 / LINE)
-    }
+/// How many lines the levels of a panel need that are brought out.
+pub(crate) fn unpacked_lines(shape: &PanelShape) -> usize {
+    shape.blocks * shape.columns * PANEL_ROWS / LINE
 }
 
 /// Expands to a match over the instruction sets, with `$run` called for each compiled kernel.
@@ -80,14 +73,14 @@ macro_rules! dispatch {
 /// The kernels compiled for one instruction set. A tile is so many vectors of rows by so many rows of inputs,
 /// as many sums as there are registers for.
 macro_rules! compiled {
-    ($name:ident, $lanes:ty, $parts:literal x $rows:literal $(, $feature:literal)?) => {
+    ($name:ident, $lanes:ty, $vectors:literal x $rows:literal $(, $feature:literal)?) => {
         mod $name {
-            use super::{Input, Layout, Number, PANEL_ROWS, Panel, Unpacked, float_kernels, input, kernels, limits};
+            use super::{Layout, Number, PANEL_ROWS, Panel, Rounding, Unpacked, float_kernels, kernels, limits};
 
             $(#[target_feature(enable = $feature)])?
-            pub(super) unsafe fn matvec<L: Layout>(panel: Panel, inputs: *const Input, products: *mut f32) {
+            pub(super) unsafe fn matvec<L: Layout>(panel: Panel, inputs: *const L::Input, products: *mut f32) {
                 // SAFETY: the caller promises what the kernel asks for.
-                unsafe { kernels::matvec::<$lanes, L>(panel, inputs, products) }
+                unsafe { L::matvec::<$lanes>(panel, inputs, products) }
             }
 
             $(#[target_feature(enable = $feature)])?
@@ -98,9 +91,9 @@ macro_rules! compiled {
 
             $(#[target_feature(enable = $feature)])?
             pub(super) unsafe fn tiles<L: Layout>(
+                panel: Panel,
                 unpacked: Unpacked,
-                panel: (usize, i32),
-                inputs: *const Input,
+                inputs: *const L::Input,
                 rows: usize,
                 products: *mut f32,
             ) {
@@ -108,12 +101,12 @@ macro_rules! compiled {
                 while done < rows {
                     // SAFETY: the caller promises `rows` rows of inputs and of products, and these are some.
                     unsafe {
-                        let (inputs, products) = (inputs.add(done * panel.0), products.add(done * PANEL_ROWS));
+                        let (inputs, products) = (inputs.add(done * panel.blocks), products.add(done * PANEL_ROWS));
                         if rows - done >= $rows {
-                            kernels::tile::<$lanes, L, $parts, $rows>(unpacked, panel, inputs, panel.0, products);
+                            L::tile::<$lanes, $vectors, $rows>(panel, unpacked, inputs, products);
                             done += $rows;
                         } else {
-                            kernels::tile::<$lanes, L, $parts, 1>(unpacked, panel, inputs, panel.0, products);
+                            L::tile::<$lanes, $vectors, 1>(panel, unpacked, inputs, products);
                             done += 1;
                         }
                     }
@@ -157,8 +150,8 @@ macro_rules! compiled {
             }
 
             $(#[target_feature(enable = $feature)])?
-            pub(super) unsafe fn quantize(values: &[f32], inputs: &mut [Input]) {
-                input::quantize(values, inputs);
+            pub(super) unsafe fn round<I: Rounding>(values: &[f32], inputs: &mut [I]) {
+                I::round(values, inputs);
             }
         }
     };
@@ -234,16 +227,16 @@ impl Isa {
     }
 
     /// Turns whole blocks of numbers into inputs.
-    pub(crate) fn quantize(self, values: &[f32], inputs: &mut [Input]) {
-        dispatch!(self, false, quantize(values, inputs));
+    pub(crate) fn round<I: Rounding>(self, values: &[f32], inputs: &mut [I]) {
+        dispatch!(self, false, round::<I>(values, inputs));
     }
 
     /// The products of one row of inputs and the panels from `first` on, as many as there is room for. The
     /// last of them may be cut short.
-    pub(crate) fn matvec<L: Layout>(self, panels: Panels<'_>, first: usize, inputs: &[Input], products: &mut [f32]) {
+    pub(crate) fn matvec<L: Layout>(self, panels: Panels<'_>, first: usize, inputs: &[L::Input], products: &mut [f32]) {
         assert_eq!(inputs.len(), panels.shape.blocks, "inputs of another width");
         for (index, products) in products.chunks_mut(PANEL_ROWS).enumerate() {
-            let panel = panels.panel(first + index);
+            let panel = panels.panel::<L>(first + index);
             let mut room = [0.0; PANEL_ROWS];
             dispatch!(self, L::BYTE, matvec::<L>(panel, inputs.as_ptr(), room.as_mut_ptr()));
             products.copy_from_slice(&room[..products.len()]);
@@ -251,25 +244,23 @@ impl Isa {
     }
 
     /// The products of some rows of inputs and one panel: sixteen for each row of inputs, one row's after the
-    /// other's. `scratch` has as much room as it needs.
+    /// other's. There is room for [`unpacked_lines`].
     pub(crate) fn matmul<L: Layout>(
         self,
         panels: Panels<'_>,
         index: usize,
-        scratch: &mut Scratch,
-        inputs: &[Input],
+        room: &mut [super::Line],
+        inputs: &[L::Input],
         products: &mut [f32],
     ) {
-        let blocks = panels.shape.blocks;
-        let (heads, lines) = Scratch::needs(blocks);
         let rows = products.len() / PANEL_ROWS;
-        assert!(scratch.heads.len() >= heads && scratch.levels.len() >= lines, "a panel does not fit");
-        assert!(inputs.len() == rows * blocks && products.len() == rows * PANEL_ROWS, "inputs of another width");
-        let panel = panels.panel(index);
-        let unpacked = Unpacked { heads: scratch.heads.as_mut_ptr(), levels: scratch.levels.as_mut_ptr().cast::<u8>() };
+        assert!(room.len() >= unpacked_lines(&panels.shape), "a panel does not fit");
+        let sound = inputs.len() == rows * panels.shape.blocks && products.len() == rows * PANEL_ROWS;
+        assert!(sound, "inputs of another width");
+        let panel = panels.panel::<L>(index);
+        let unpacked = Unpacked(room.as_mut_ptr().cast::<u8>());
         dispatch!(self, L::BYTE, unpack::<L>(panel, unpacked));
-        let shape = (blocks, panels.offset);
-        dispatch!(self, L::BYTE, tiles::<L>(unpacked, shape, inputs.as_ptr(), rows, products.as_mut_ptr()));
+        dispatch!(self, L::BYTE, tiles::<L>(panel, unpacked, inputs.as_ptr(), rows, products.as_mut_ptr()));
     }
 }
 
@@ -298,7 +289,8 @@ impl Isa {
 }
 
 impl Panels<'_> {
-    fn panel(&self, index: usize) -> Panel {
+    fn panel<L: Layout>(&self, index: usize) -> Panel {
+        assert_eq!(self.shape, PanelShape::of::<L>(self.shape.blocks), "panels of another layout");
         let bytes = self.shape.bytes();
         let (heads, levels) = self.bytes[index * bytes..(index + 1) * bytes].split_at(self.shape.levels());
         Panel {
@@ -307,6 +299,7 @@ impl Panels<'_> {
             blocks: self.shape.blocks,
             readable: self.bytes.len() - index * bytes - self.shape.levels(),
             offset: self.offset,
+            factor: self.factor,
             table: self.table.as_ptr(),
         }
     }

@@ -12,7 +12,7 @@ pub(super) const HALF_MASK: u32 = 0x8fff_ffff;
 /// # Safety
 /// Every method may be called only where the instruction set is present, and with pointers to as much memory
 /// as it says that it reads or writes; no pointer needs to be aligned.
-pub(super) trait Lanes: Copy {
+pub(crate) trait Lanes: Copy {
     /// How many rows.
     const COUNT: usize;
     /// What [`Lanes::halves`] brings must be multiplied with this.
@@ -44,8 +44,6 @@ pub(super) trait Lanes: Copy {
     unsafe fn look_up(table: Self::Int, indices: Self::Int) -> Self::Int;
     /// Each row's integer shifted to the right, zeros following.
     unsafe fn right<const BITS: i32>(value: Self::Int) -> Self::Int;
-    /// The same by so many bits, the same for every row.
-    unsafe fn right_by(value: Self::Int, bits: u32) -> Self::Int;
     /// Each row's integer shifted to the left.
     unsafe fn left<const BITS: i32>(value: Self::Int) -> Self::Int;
     /// The same integer for every row, to be made before a loop and kept in a register.
@@ -60,10 +58,15 @@ pub(super) trait Lanes: Copy {
     /// Adds the products of four levels and four inputs to each row's sum. Levels are below 128, or `byte`
     /// is set and they are stored as [`super::Isa::byte_bias`] says.
     unsafe fn dot(byte: bool, sums: Self::Sums, levels: Self::Int, inputs: Self::Int) -> Self::Sums;
-    /// The sums of levels whose higher bits, moved down by four, were summed apart.
-    unsafe fn join(low: Self::Sums, high: Self::Sums) -> Self::Sums;
-    /// The sums as numbers.
-    unsafe fn finish(sums: Self::Sums) -> Self::Float;
+    /// Each row's sum.
+    unsafe fn whole(sums: Self::Sums) -> Self::Int;
+    /// The last of each four bytes, with its sign.
+    unsafe fn top_bytes(from: *const u8) -> Self::Int;
+    /// The lower 32 bits of each row's product.
+    unsafe fn product(one: Self::Int, other: Self::Int) -> Self::Int;
+    unsafe fn sum(one: Self::Int, other: Self::Int) -> Self::Int;
+    /// Each row's integer as a number.
+    unsafe fn number(value: Self::Int) -> Self::Float;
 
     /// The same number for every row.
     unsafe fn splat(value: f32) -> Self::Float;

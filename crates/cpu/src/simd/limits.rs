@@ -51,7 +51,7 @@ pub(super) unsafe fn peak<V: Lanes>(rounds: usize) -> usize {
             }
         }
         for sum in sums {
-            V::store_floats(V::finish(sum), products.as_mut_ptr());
+            V::store_floats(V::number(V::whole(sum)), products.as_mut_ptr());
             std::hint::black_box(&products);
         }
     }

@@ -22,18 +22,20 @@ mod lanes;
 pub(crate) mod layout;
 mod limits;
 mod line;
+mod packing;
 mod plain;
 #[cfg(all(target_arch = "wasm32", target_feature = "simd128"))]
 mod simd128;
 #[cfg(test)]
 pub(crate) mod tests;
 mod vectors;
+mod wide_kernels;
 
 pub(crate) use blend::{COLUMNS, Rows, Sizes, add_product};
 pub(crate) use elementwise::{exp, exp_below, gelu, largest, normalise, rotate, silu, sum_exp};
 pub(crate) use float_kernels::{Brain, Half, Single};
-pub(crate) use input::Input;
-pub(crate) use isa::{Isa, Panels, Scratch};
-pub(crate) use layout::{BLOCK, LINE, Layout, LayoutName, PANEL_ROWS, PanelShape, Unit, with_layout};
+pub(crate) use input::{Rounded, Rounding};
+pub(crate) use isa::{Isa, Panels, unpacked_lines};
+pub(crate) use layout::{LINE, Layout, LayoutName, PANEL_ROWS, PanelShape, Unit, with_layout};
 pub(crate) use line::{Line, lines_as_bytes, lines_as_bytes_mut};
 pub(crate) use vectors::dot_f32;

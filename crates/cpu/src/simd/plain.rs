@@ -13,6 +13,17 @@ pub(super) struct Plain;
 
 type Bytes = [u8; 4 * COUNT];
 
+/// Each row's integer.
+#[inline(always)]
+fn rows(bytes: Bytes) -> [i32; COUNT] {
+    std::array::from_fn(|row| i32::from_le_bytes(std::array::from_fn(|byte| bytes[4 * row + byte])))
+}
+
+#[inline(always)]
+fn bytes(rows: [i32; COUNT]) -> Bytes {
+    std::array::from_fn(|index| rows[index / 4].to_le_bytes()[index % 4])
+}
+
 fn integers(bytes: Bytes, change: impl Fn(u32) -> u32) -> Bytes {
     let mut result = bytes;
     for row in result.as_chunks_mut::<4>().0 {
@@ -44,6 +55,9 @@ impl Lanes for Plain {
         fn halves(from: *const u8, _mask: Bytes) -> [f32; COUNT] => {
             from.cast::<[u16; COUNT]>().read_unaligned().map(|bits| f16::from_bits(bits).to_f32())
         };
+        fn top_bytes(from: *const u8) -> Bytes => {
+            bytes(rows(from.cast::<Bytes>().read_unaligned()).map(|row| row >> 24))
+        };
         fn upper_halves(from: *const u8) -> [f32; COUNT] => {
             from.cast::<[u16; COUNT]>().read_unaligned().map(|bits| bf16::from_bits(bits).to_f32())
         };
@@ -60,11 +74,6 @@ impl Lanes for Plain {
     #[inline(always)]
     unsafe fn right<const BITS: i32>(value: Bytes) -> Bytes {
         integers(value, |value| value >> BITS)
-    }
-
-    #[inline(always)]
-    unsafe fn right_by(value: Bytes, bits: u32) -> Bytes {
-        integers(value, |value| value >> bits)
     }
 
     #[inline(always)]
@@ -101,13 +110,25 @@ impl Lanes for Plain {
     }
 
     #[inline(always)]
-    unsafe fn join(low: [i32; COUNT], high: [i32; COUNT]) -> [i32; COUNT] {
-        std::array::from_fn(|row| low[row] + (high[row] << 4))
+    unsafe fn whole(sums: [i32; COUNT]) -> Bytes {
+        bytes(sums)
     }
 
     #[inline(always)]
-    unsafe fn finish(sums: [i32; COUNT]) -> [f32; COUNT] {
-        sums.map(|sum| sum as f32)
+    unsafe fn product(one: Bytes, other: Bytes) -> Bytes {
+        let (one, other) = (rows(one), rows(other));
+        bytes(std::array::from_fn(|row| one[row].wrapping_mul(other[row])))
+    }
+
+    #[inline(always)]
+    unsafe fn sum(one: Bytes, other: Bytes) -> Bytes {
+        let (one, other) = (rows(one), rows(other));
+        bytes(std::array::from_fn(|row| one[row].wrapping_add(other[row])))
+    }
+
+    #[inline(always)]
+    unsafe fn number(value: Bytes) -> [f32; COUNT] {
+        rows(value).map(|value| value as f32)
     }
 
     #[inline(always)]

@@ -37,6 +37,10 @@ macro_rules! vectors_of_four {
                 v128_and(i32x4_shl(i32x4_load_extend_i16x4(from.cast()), 13), mask)
             };
             fn upper_halves(from: *const u8) -> v128 => u32x4_shl(u32x4_load_extend_u16x4(from.cast()), 16);
+            fn top_bytes(from: *const u8) -> v128 => i32x4_shr(v128_load(from.cast()), 24);
+            fn product(one: v128, other: v128) -> v128 => i32x4_mul(one, other);
+            fn sum(one: v128, other: v128) -> v128 => i32x4_add(one, other);
+            fn number(value: v128) -> v128 => f32x4_convert_i32x4(value);
         }
 
         #[inline(always)]
@@ -51,11 +55,6 @@ macro_rules! vectors_of_four {
         #[inline(always)]
         unsafe fn right<const BITS: i32>(value: v128) -> v128 {
             u32x4_shr(value, BITS as u32)
-        }
-
-        #[inline(always)]
-        unsafe fn right_by(value: v128, bits: u32) -> v128 {
-            u32x4_shr(value, bits)
         }
 
         #[inline(always)]
@@ -121,14 +120,9 @@ impl Lanes for Simd128 {
     }
 
     #[inline(always)]
-    unsafe fn join(low: PairSums, high: PairSums) -> PairSums {
-        PairSums(i32x4_add(low.0, i32x4_shl(high.0, 4)), i32x4_add(low.1, i32x4_shl(high.1, 4)))
-    }
-
-    #[inline(always)]
-    unsafe fn finish(sums: PairSums) -> v128 {
+    unsafe fn whole(sums: PairSums) -> v128 {
         let even = i32x4_shuffle::<0, 2, 4, 6>(sums.0, sums.1);
-        f32x4_convert_i32x4(i32x4_add(even, i32x4_shuffle::<1, 3, 5, 7>(sums.0, sums.1)))
+        i32x4_add(even, i32x4_shuffle::<1, 3, 5, 7>(sums.0, sums.1))
     }
 }
 
@@ -159,13 +153,8 @@ impl Lanes for Relaxed {
     }
 
     #[inline(always)]
-    unsafe fn join(low: v128, high: v128) -> v128 {
-        i32x4_add(low, i32x4_shl(high, 4))
-    }
-
-    #[inline(always)]
-    unsafe fn finish(sums: v128) -> v128 {
-        f32x4_convert_i32x4(sums)
+    unsafe fn whole(sums: v128) -> v128 {
+        sums
     }
 }
 

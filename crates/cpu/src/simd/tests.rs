@@ -3,6 +3,7 @@
 use half::f16;
 
 use super::float_kernels::Number;
+use super::input::{Input, SplitSums, WideInput};
 use super::layout::ALL_LAYOUTS;
 use super::*;
 
@@ -45,8 +46,8 @@ fn sample<L: Layout>(isa: Isa, panels: usize, blocks: usize, seed: u32) -> Sampl
     let (byte, mask) = (L::BITS == 8, (0xff >> (8 - L::BITS)) as u8);
     for panel in lines_as_bytes_mut(&mut lines).chunks_exact_mut(shape.bytes()) {
         for (block, row) in (0..blocks).flat_map(|block| (0..PANEL_ROWS).map(move |row| (block, row))) {
-            let mut unit = Unit::default();
-            for quad in &mut unit.quads {
+            let mut unit = Unit::ZERO;
+            for quad in unit.quads[..L::COLUMNS / 32].as_flattened_mut() {
                 // The outermost levels are as frequent as all others together.
                 *quad = u32::from_le_bytes([(); 4].map(|()| match seeded.next() >> 4 & 3 {
                     0 => 0,
@@ -56,15 +57,20 @@ fn sample<L: Layout>(isa: Isa, panels: usize, blocks: usize, seed: u32) -> Sampl
             }
             // The smallest half floats are among the scales.
             let mut scale = || f16::from_f32(seeded.number() * if seeded.next() & 64 == 0 { 1e-6 } else { 0.1 });
-            unit.scales = [scale(), scale()];
-            unit.minimums = [scale(), scale()];
-            if L::SCALES == 1 {
-                unit.scales[1] = unit.scales[0];
-                unit.minimums[1] = unit.minimums[0];
+            unit.scale = scale();
+            if L::MINIMUMS {
+                unit.minimum = scale();
+            }
+            if L::PARTS > 1 {
+                for part in 0..L::PARTS {
+                    unit.steps[part] = [-128, 127, (seeded.next() >> 8) as i8][(seeded.next() >> 5) as usize % 3];
+                    if L::MINIMUMS {
+                        unit.belows[part] = (seeded.next() >> 8) as u8 & 63;
+                    }
+                }
             }
             shape.put(panel, block, row, &unit);
-            let kept = shape.get(panel, block, row);
-            assert_eq!((kept.quads, kept.scales), (unit.quads, unit.scales), "what is put is there");
+            assert_eq!(shape.get(panel, block, row), unit, "what is put is there");
         }
     }
     let table = std::array::from_fn(|index| [0, 255, 128, 127, 1, 129, 77, 200][index % 8]);
@@ -73,45 +79,62 @@ fn sample<L: Layout>(isa: Isa, panels: usize, blocks: usize, seed: u32) -> Sampl
     Sample { lines, shape, offset, table, signed: L::BYTE && bias == 0 }
 }
 
-fn plain<L: Layout>(sample: &Sample, row: usize, inputs: &[Input]) -> f32 {
+/// What one scale of inputs goes with: it, and the integers.
+struct Block {
+    scale: f32,
+    steps: Vec<i32>,
+}
+
+fn plain<L: Layout>(sample: &Sample, row: usize, inputs: &[Block]) -> f32 {
     let panel = &lines_as_bytes(&sample.lines)[row / PANEL_ROWS * sample.shape.bytes()..];
     let mut total = 0.0f32;
     for (block, input) in inputs.iter().enumerate() {
         let unit = sample.shape.get(panel, block, row % PANEL_ROWS);
         let level = |index: usize| {
-            let stored = unit.quads[index / 4].to_le_bytes()[index % 4];
+            let stored = unit.quads[index / 32][index % 32 / 4].to_le_bytes()[index % 4];
             let level = if L::TABLE { sample.table[usize::from(stored)] } else { stored };
             i32::from(if sample.signed { i16::from(level as i8) } else { level.into() }) - sample.offset
         };
-        let columns = BLOCK / L::SCALES;
-        for half in 0..L::SCALES {
-            let range = half * columns..(half + 1) * columns;
-            let product: i32 = range.clone().map(|index| level(index) * i32::from(input.steps[index])).sum();
-            let sum: i32 = range.map(|index| i32::from(input.steps[index])).sum();
-            total += product as f32 * (unit.scales[half].to_f32() * input.scale);
-            if L::MINIMUMS {
-                total += unit.minimums[half].to_f32() * (input.scale * sum as f32);
-            }
+        let (mut product, mut below) = (0, 0);
+        for part in 0..L::PARTS {
+            let range = part * L::COLUMNS / L::PARTS..(part + 1) * L::COLUMNS / L::PARTS;
+            let sum: i32 = range.clone().map(|index| level(index) * input.steps[index]).sum();
+            product += i32::from(unit.steps[part]) * sum;
+            below += i32::from(unit.belows[part]) * input.steps[range].iter().sum::<i32>();
+        }
+        let scale = input.scale * if L::PARTS > 1 { FACTOR } else { 1.0 };
+        total += product as f32 * (unit.scale.to_f32() * scale);
+        if L::PARTS > 1 && L::MINIMUMS {
+            total += below as f32 * (unit.minimum.to_f32() * scale);
+        } else if L::MINIMUMS {
+            total += unit.minimum.to_f32() * (scale * below as f32);
         }
     }
     total
 }
 
-fn equal<L: Layout>(isa: Isa, blocks: usize, input_rows: usize) {
+const FACTOR: f32 = 0.125;
+
+fn equal<L: Layout>(isa: Isa, blocks: usize, input_rows: usize, block_of: fn(&L::Input) -> Block) {
     let panels = 3;
     let sample = sample::<L>(isa, panels, blocks, (blocks * 7 + input_rows) as u32);
     let view = Panels {
         bytes: lines_as_bytes(&sample.lines),
         shape: sample.shape,
         offset: sample.offset,
+        factor: FACTOR,
         table: &sample.table,
     };
-    let values: Vec<f32> = numbers(input_rows * blocks * BLOCK, 5).iter().map(|value| value * value * value).collect();
-    let mut inputs = vec![Input::ZERO; input_rows * blocks];
-    isa.quantize(&values, &mut inputs);
+    let count = input_rows * blocks * L::COLUMNS;
+    let values: Vec<f32> = numbers(count, 5).iter().map(|value| value * value * value).collect();
+    let mut inputs = vec![L::Input::ZERO; input_rows * blocks];
+    isa.round(&values, &mut inputs);
     let expected: Vec<Vec<u32>> = inputs
         .chunks(blocks)
-        .map(|inputs| (0..panels * PANEL_ROWS).map(|row| plain::<L>(&sample, row, inputs).to_bits()).collect())
+        .map(|inputs| {
+            let inputs: Vec<Block> = inputs.iter().map(block_of).collect();
+            (0..panels * PANEL_ROWS).map(|row| plain::<L>(&sample, row, &inputs).to_bits()).collect()
+        })
         .collect();
     let bits = |values: &[f32]| values.iter().map(|value| value.to_bits()).collect::<Vec<_>>();
     let case = format!("{} {} of {blocks} blocks, {input_rows} rows", isa.name(), std::any::type_name::<L>());
@@ -121,12 +144,27 @@ fn equal<L: Layout>(isa: Isa, blocks: usize, input_rows: usize) {
         isa.matvec::<L>(view, 1, inputs, &mut products);
         assert_eq!(bits(&products), expected[PANEL_ROWS..3 * PANEL_ROWS - 1], "matvec {case}");
     }
-    let (heads, lines) = Scratch::needs(blocks);
-    let mut scratch = Scratch { heads: vec![0.0; heads], levels: vec![Line::ZERO; lines] };
+    let mut room = vec![Line::ZERO; unpacked_lines(&sample.shape)];
     let mut products = vec![0.0; input_rows * PANEL_ROWS];
-    isa.matmul::<L>(view, 2, &mut scratch, &inputs, &mut products);
+    isa.matmul::<L>(view, 2, &mut room, &inputs, &mut products);
     for (products, expected) in products.chunks(PANEL_ROWS).zip(&expected) {
         assert_eq!(bits(products), expected[2 * PANEL_ROWS..], "matmul {case}");
+    }
+}
+
+trait Plainly: Rounding {
+    fn block(&self) -> Block;
+}
+
+impl Plainly for Input {
+    fn block(&self) -> Block {
+        Block { scale: self.scale, steps: self.steps.map(i32::from).into() }
+    }
+}
+
+impl Plainly for WideInput {
+    fn block(&self) -> Block {
+        Block { scale: self.scale, steps: self.steps.map(i32::from).into() }
     }
 }
 
@@ -135,34 +173,71 @@ fn every_layout_multiplies_bit_for_bit_as_plain_sums_do() {
     for isa in Isa::all() {
         for layout in ALL_LAYOUTS {
             for (blocks, rows) in [(1, 1), (2, 3), (3, 4), (5, 8), (7, 9), (18, 17), (33, 2)] {
-                with_layout!(*layout, L => equal::<L>(isa, blocks, rows));
+                with_layout!(*layout, L => {
+                    if L::PARTS == 1 || blocks < 8 {
+                        equal::<L>(isa, blocks, rows, Plainly::block);
+                    }
+                });
             }
         }
     }
 }
 
-#[test]
-fn inputs_are_rounded_the_same_everywhere() {
-    let mut values = numbers(32 * 40, 11);
-    values[32..64].fill(0.0);
-    values[64..96].fill(1e-42);
-    values[100] = 1e30;
-    let mut plain = vec![Input::ZERO; 40];
-    input::quantize(&values, &mut plain);
+/// Rounds numbers with every instruction set, each the same.
+fn rounded<I: Rounding>(values: &[f32]) -> Vec<I> {
+    let mut plain = vec![I::ZERO; values.len() / I::COLUMNS];
+    I::round(values, &mut plain);
     for isa in Isa::all() {
-        let mut inputs = vec![Input::ZERO; 40];
-        isa.quantize(&values, &mut inputs);
+        let mut inputs = vec![I::ZERO; plain.len()];
+        isa.round(values, &mut inputs);
         assert_eq!(inputs, plain, "{}", isa.name());
     }
-    for (values, input) in values.chunks(32).zip(&plain) {
-        assert_eq!(
-            input.sums.iter().map(|sum| i32::from(*sum)).sum::<i32>(),
-            input.steps.iter().map(|step| i32::from(*step)).sum::<i32>()
-        );
+    plain
+}
+
+fn difficult(width: usize) -> Vec<f32> {
+    let mut values = numbers(width * 40, 11);
+    values[width..2 * width].fill(0.0);
+    values[2 * width..3 * width].fill(1e-42);
+    values[3 * width + 4] = 1e30;
+    values
+}
+
+#[test]
+fn inputs_are_rounded_the_same_everywhere() {
+    let values = difficult(32);
+    for (values, input) in values.chunks(32).zip(rounded::<Input>(&values)) {
+        assert_eq!(input.sum, input.steps.iter().map(|step| i32::from(*step)).sum::<i32>());
         for (value, step) in values.iter().zip(input.steps) {
             assert!((value - f32::from(step) * input.scale).abs() <= input.scale * 0.501 + 1e-40, "{value} {step}");
         }
     }
+}
+
+#[test]
+fn wide_inputs_are_rounded_the_same_everywhere() {
+    let values = difficult(256);
+    for (values, input) in values.chunks(256).zip(rounded::<WideInput>(&values)) {
+        for (value, step) in values.iter().zip(input.steps) {
+            let error = (value - f32::from(step) * input.scale).abs();
+            assert!(error <= input.scale.abs() * 0.501 + 1e-40, "{value} {step}");
+        }
+        let sums = |width: usize| {
+            let sum = |steps: &[i8]| steps.iter().map(|step| i32::from(*step)).sum::<i32>();
+            input.steps.chunks(width).map(sum).collect::<Vec<_>>()
+        };
+        let join = |(low, high): (&i8, &i8)| i32::from(*low) + 128 * i32::from(*high);
+        assert_eq!(input.sums.map(i32::from)[..], sums(16));
+        let SplitSums { low, high } = &input.sixteenths;
+        assert_eq!(low.iter().zip(high).map(join).collect::<Vec<_>>(), sums(16));
+        let SplitSums { low, high } = &input.eighths;
+        assert_eq!(low.iter().zip(high).map(join).collect::<Vec<_>>(), sums(32));
+    }
+    // The largest number is a whole number of steps, and the first of two of its size decides the sign.
+    let mut values = [0.25f32; 256];
+    (values[7], values[9]) = (2.0, -2.0);
+    let [input] = rounded::<WideInput>(&values)[..] else { panic!("one block") };
+    assert_eq!((input.steps[7], input.steps[9], input.steps[0]), (-127, 127, -16));
 }
 
 fn float_products<N: Number>(isa: Isa, store: fn(f32) -> Vec<u8>, load: fn(&[u8]) -> f32) {
