@@ -2,7 +2,8 @@
 //!
 //! Weights are laid out while they are read, in panels of sixteen rows whose levels lie in the lanes of
 //! vectors; a few layouts serve all formats, and close to the size that the file stores. Activations are f32
-//! between operations and, for quantized weights, 8-bit integers with a scale for every 32 inside a product;
+//! between operations and, for quantized weights, 8-bit integers inside a product, with a scale for every 32 or,
+//! where the file has small scales inside larger ones, for every 256, as llama.cpp has it;
 //! sums over these are taken in f32. Every instruction set gives the same bits, and so does every number of
 //! threads. Keys and values are kept in half floats or bytes, in pages that are added as a conversation grows
 //! and that its forks share.

@@ -30,8 +30,7 @@ fn cosine(one: &[f32], other: &[f32]) -> f64 {
     product(one, other) / (product(one, one) * product(other, other)).sqrt()
 }
 
-/// `least` is the smallest cosine that a mean of all rows may have to the reference's.
-fn compare(model: &str, vectors: &str, texts: usize, least: f64) {
+fn compare(model: &str, vectors: &str, texts: usize) {
     let Some(file) = support::model(model) else { return };
     let recorded: Recorded = support::vectors(vectors);
     let options = EngineOptions { context: Some(128), ..EngineOptions::default() };
@@ -40,11 +39,11 @@ fn compare(model: &str, vectors: &str, texts: usize, least: f64) {
         let mut engine =
             Engine::load(&file, &CpuBackend::new(), options, &mut progress).await.expect("the model loads");
         for RecordedText { text, ids, mean, last } in recorded.texts.iter().take(texts) {
-            for (pooling, expected, least) in [(Pooling::Mean, mean, least), (Pooling::Last, last, 0.999)] {
+            for (pooling, expected) in [(Pooling::Mean, mean), (Pooling::Last, last)] {
                 let ours = engine.embed(ids, pooling).await.expect("the steps succeed");
                 let cosine = cosine(&ours, expected);
                 println!("{model}, {pooling:?}: {cosine:.5} for {text:?}");
-                assert!(cosine >= least, "{cosine} for {pooling:?} of {text:?}");
+                assert!(cosine >= 0.999, "{cosine} for {pooling:?} of {text:?}");
             }
         }
     });
@@ -52,14 +51,11 @@ fn compare(model: &str, vectors: &str, texts: usize, least: f64) {
 
 #[test]
 fn smollm2_embeds_as_the_reference_does() {
-    compare("SmolLM2-135M-Instruct.Q4_1.gguf", "smollm2-135m.embeddings.json", 4, 0.999);
+    compare("SmolLM2-135M-Instruct.Q4_1.gguf", "smollm2-135m.embeddings.json", 4);
 }
 
 #[test]
 fn qwen_embeds_as_the_reference_does() {
-    // The longest text would take longer than what it could still show. The first row has a few huge numbers;
-    // the reference rounds inputs with one scale for 256 of them and loses what stands beside these. The mean
-    // over the first text that the same weights give with inputs in f32 has a cosine of 0.980 to the reference's
-    // and of 0.9997 to ours.
-    compare("qwen2.5-coder-1.5b-instruct-q4_k_m.gguf", "qwen2.5-coder-1.5b.embeddings.json", 3, 0.97);
+    // The longest text would take longer than what it could still show.
+    compare("qwen2.5-coder-1.5b-instruct-q4_k_m.gguf", "qwen2.5-coder-1.5b.embeddings.json", 3);
 }

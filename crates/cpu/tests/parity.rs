@@ -31,9 +31,8 @@ fn assert_close(report: &ParityReport) {
     assert_eq!(report.ids_equal, report.prompts, "{report:?}");
     assert!(report.text_ids_equal, "{report:?}");
     assert_eq!(report.greedy_until_margin, report.prompts, "{report:?}");
-    // The reference rounds inputs to 8 bits too, with a scale for 256 of them where ours has one for 32: it is
-    // up to 1.3% away from what the same weights give with inputs in f32, and we are 0.1% away.
-    assert!((report.ppl / report.ppl_ref - 1.0).abs() < 0.02, "{report:?}");
+    // Inputs are rounded as the reference rounds them, so what is left is the order of sums and the attention.
+    assert!((report.ppl / report.ppl_ref - 1.0).abs() < 0.01, "{report:?}");
 }
 
 #[test]
@@ -52,14 +51,11 @@ fn gemma_3_agrees_with_the_reference() {
 
 #[test]
 fn tinyllama_in_two_bits_agrees_with_the_reference() {
-    // The largest of these models, so it gets the least to do.
+    // The largest of these models, so it answers fewer prompts.
     let mut vectors: ParityVectors = support::vectors("tinyllama-1.1b-iq2.dev.json");
     vectors.prompts.truncate(2);
-    vectors.text_ids.truncate(25);
-    vectors.text_nll.truncate(24);
-    vectors.text_perplexity = (vectors.text_nll.iter().sum::<f64>() / 24.0).exp();
     if let Some(report) = report_on("tinyllama-1.1b-chat-IQ2_XXS.gguf", &vectors) {
-        assert_close(&ParityReport { text_ids_equal: true, ..report });
+        assert_close(&report);
     }
 }
 
