@@ -28,6 +28,10 @@ pub(crate) struct CommonArguments {
     /// Where the model runs; without it a real GPU is used where there is one, else the CPU
     #[arg(long, global = true, value_name = "BACKEND")]
     pub(crate) backend: Option<BackendName>,
+
+    /// How many threads the CPU backend uses [default: as many as the machine has]
+    #[arg(long, global = true, value_name = "COUNT", value_parser = positive)]
+    pub(crate) threads: Option<usize>,
 }
 
 /// Which model, and how much room it gets.

@@ -18,16 +18,17 @@ pub(crate) struct Choice {
 
 /// The one that was asked for, or the best there is: a real GPU, else the CPU. A software adapter
 /// is only the CPU by a longer way.
-pub(crate) async fn choose(wanted: Option<BackendName>) -> Result<Choice, Failure> {
+pub(crate) async fn choose(wanted: Option<BackendName>, threads: Option<usize>) -> Result<Choice, Failure> {
+    let cpu = || Box::new(threads.map_or_else(CpuBackend::new, CpuBackend::with_threads));
     match wanted {
-        Some(BackendName::Cpu) => Ok(Choice { backend: Box::new(CpuBackend::new()), reason: None }),
+        Some(BackendName::Cpu) => Ok(Choice { backend: cpu(), reason: None }),
         Some(BackendName::Gpu) => {
             let gpu = GpuBackend::probe(GpuOptions::default()).await?;
             Ok(Choice { backend: Box::new(gpu), reason: None })
         }
         None => Ok(match GpuBackend::probe(GpuOptions::default()).await {
             Ok(gpu) if gpu.facts().software => Choice {
-                backend: Box::new(CpuBackend::new()),
+                backend: cpu(),
                 reason: Some(format!(
                     "the only adapter, {}, is a software one; --backend gpu uses it all the same",
                     gpu.facts().name
@@ -37,7 +38,7 @@ pub(crate) async fn choose(wanted: Option<BackendName>) -> Result<Choice, Failur
                 let reason = Some(format!("{} is a real GPU", gpu.facts().name));
                 Choice { backend: Box::new(gpu), reason }
             }
-            Err(error) => Choice { backend: Box::new(CpuBackend::new()), reason: Some(error.to_string()) },
+            Err(error) => Choice { backend: cpu(), reason: Some(error.to_string()) },
         }),
     }
 }

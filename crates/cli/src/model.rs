@@ -31,6 +31,7 @@ pub(crate) struct Opened {
 pub(crate) struct Reload {
     path: PathBuf,
     backend: Option<BackendName>,
+    threads: Option<usize>,
 }
 
 impl Reload {
@@ -40,7 +41,7 @@ impl Reload {
         eprintln!("(the device was lost: loading the model again)");
         let source = FileSource::open(&self.path)?;
         let mut report = |_, _| if interrupt.is_raised() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) };
-        let choice = choose(self.backend).await?;
+        let choice = choose(self.backend, self.threads).await?;
         let failed = match generation.recover(&source, choice.backend.as_ref(), &mut report).await {
             Ok(()) => return Ok(()),
             Err(EngineError::Backend(BackendError::Cancelled)) => return Err(Failure::Interrupted),
@@ -50,7 +51,7 @@ impl Reload {
             return Err(failed.into());
         }
         eprintln!("(it did not come back, and the CPU takes over: {failed})");
-        let choice = choose(Some(BackendName::Cpu)).await?;
+        let choice = choose(Some(BackendName::Cpu), self.threads).await?;
         Ok(generation.recover(&source, choice.backend.as_ref(), &mut report).await?)
     }
 }
@@ -70,7 +71,7 @@ pub(crate) async fn open(
 ) -> Result<Opened, Failure> {
     // A file that is no model should not cost the user a wait for a GPU.
     let (source, _) = read_table(&arguments.model)?;
-    let choice = choose(common.backend).await?;
+    let choice = choose(common.backend, common.threads).await?;
     choice.announce();
 
     let started = Instant::now();
@@ -88,7 +89,7 @@ pub(crate) async fn open(
         })?;
     interrupt.check()?;
     use_adapters(&mut engine, &arguments.lora)?;
-    let reload = Reload { path: arguments.model.clone(), backend: common.backend };
+    let reload = Reload { path: arguments.model.clone(), backend: common.backend, threads: common.threads };
     Ok(Opened { engine, load: started.elapsed(), reload })
 }
 

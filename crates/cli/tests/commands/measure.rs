@@ -95,6 +95,20 @@ fn bench_reports_rates_counters_and_the_machine() {
 }
 
 #[test]
+fn the_cpu_uses_as_many_threads_as_it_is_told() {
+    let folder = Folder::new();
+    let bench = ["bench", "--model", &folder.model(), "--prompt-tokens", "4", "--tokens", "2", "--rounds", "1"];
+    for (threads, features) in [("1", "1 threads"), ("3", "3 threads")] {
+        let ran = nearside(&[&bench[..], &["--backend", "cpu", "--threads", threads, "--json"]].concat());
+        assert_eq!(ran.code, Some(0), "{}", ran.stderr);
+        let report = ran.json();
+        assert!(report["backend"]["features"].as_array().unwrap().contains(&features.into()), "{report}");
+    }
+    let ran = nearside(&[&bench[..], &["--threads", "0"]].concat());
+    assert_eq!(ran.code, Some(2), "{}", ran.stderr);
+}
+
+#[test]
 fn speculation_is_measured_beside_the_plain_way() {
     let folder = Folder::new();
     let model = folder.model();
