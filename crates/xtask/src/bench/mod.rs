@@ -2,8 +2,10 @@
 
 mod browser;
 mod load;
+mod native;
 mod onnx;
 mod peers;
+mod python;
 mod requantize;
 mod size;
 mod vocabulary;
@@ -23,6 +25,8 @@ pub(crate) enum Bench {
     Browser(browser::Options),
     /// Loading a model in the browser: the time, the first token, and the most wasm memory that it took.
     Load(load::Options),
+    /// Prefill and decode of the `nearside` command on the CPU, in turn with llama.cpp.
+    Native(native::Options),
     /// What a page downloads besides weights, with the peers' beside it.
     Size {
         /// Print one line of JSON.
@@ -38,6 +42,7 @@ pub(crate) fn bench(context: &Context, bench: &Bench) -> Result<ExitCode> {
     match bench {
         Bench::Browser(options) => browser::run(context, options),
         Bench::Load(options) => load::run(context, options),
+        Bench::Native(options) => native::run(context, options),
         Bench::Size { json } => size::run(context, *json),
         Bench::Vocabulary => vocabulary::run(context),
     }

@@ -3,6 +3,7 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use super::python;
 use crate::build::stamp::Stamp;
 use crate::context::Context;
 use crate::error::{Doing, Result};
@@ -21,25 +22,10 @@ pub(super) fn ensure(context: &Context, model: &Path, name: &str) -> Result<Path
         return Ok(folder);
     }
     output::step(&format!("onnx model: {name}"), || {
-        let python = environment(context)?;
+        let python = python::ensure(context, "python", &PACKAGES)?;
         fs::create_dir_all(&out).doing("make the folder", &out)?;
         Run::new(python).arg(context.in_root(SCRIPT)).arg(model).arg(&out).label("onnx").stream()?;
         stamp.write()
     })?;
     Ok(folder)
-}
-
-/// A Python with the packages, and nothing of the system's.
-fn environment(context: &Context) -> Result<PathBuf> {
-    let folder = super::folder(context).join("python");
-    let python = folder.join("bin/python");
-    if !python.is_file() {
-        Run::new("python3").args(["-m", "venv"]).arg(&folder).label("python").stream()?;
-    }
-    Run::new(&python)
-        .args(["-m", "pip", "install", "--quiet", "--disable-pip-version-check"])
-        .args(PACKAGES)
-        .label("python")
-        .stream()?;
-    Ok(python)
 }
