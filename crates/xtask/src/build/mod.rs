@@ -1,6 +1,7 @@
 //! Everything that is built: the wasm of the engine, the npm package, the demo and the Worker.
 
 mod demo;
+mod exports;
 mod package;
 pub(crate) mod size;
 pub(crate) mod stamp;

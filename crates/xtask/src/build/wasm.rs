@@ -7,8 +7,8 @@ use sha2::{Digest, Sha256};
 use wasm_bindgen_cli_support::Bindgen;
 use wasmparser::{BinaryReaderError, Parser, Payload, TypeRef};
 
-use super::script;
 use super::stamp::{Stamp, hex};
+use super::{exports, script};
 use crate::context::Context;
 use crate::error::{Doing, Result, XtaskError, invalid};
 use crate::output;
@@ -140,7 +140,8 @@ fn compile(context: &Context, build: &Build) -> Result<Vec<u8>> {
     run.stream()?;
     let file = format!("{}.wasm", build.package.replace('-', "_"));
     let file = target.join(TARGET).join(&build.profile).join(file);
-    fs::read(&file).doing("read", &file)
+    let module = fs::read(&file).doing("read", &file)?;
+    exports::pruned(&module).map_err(|error| invalid(file.display(), error))
 }
 
 fn feature_flag(features: &[String]) -> String {
