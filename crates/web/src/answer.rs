@@ -10,7 +10,7 @@ use nearside_route::{
     Consent, Decision, Mode, Policy, Profile, RequestFacts, Side, Signal, Situation, decide as hold,
     lowest_margin_signal, margin_signal, rules, score,
 };
-use nearside_wire::{ChatRequest, NearsideNote, WireError};
+use nearside_wire::{ChatRequest, NearsideNote};
 use serde::Serialize;
 use wasm_bindgen::JsValue;
 
@@ -52,9 +52,6 @@ impl Asked {
     /// Reads and checks what came from JavaScript.
     pub(crate) fn read(request: &JsValue, route: JsValue, model: String) -> Result<Self, WebError> {
         let request = ChatRequest::from_json(to_json("request", request)?.as_bytes())?;
-        if request.answers() > 1 {
-            return Err(WireError::field("n", "must be 1 or left out; a page gets one answer at a time").into());
-        }
         let (policy, situation) = from_js::<Route>("policy", route)?.split();
         Ok(Self { request, policy, situation, profile: Profile::uncalibrated(), model })
     }
@@ -111,7 +108,7 @@ pub(crate) async fn decide(engine: &mut Engine, asked: &Asked, go_on: &Function)
         return Ok(first);
     }
     let options = GenerateOptions { max_tokens: WATCHED_TOKENS, ..plan.options(0) };
-    let mut generation = engine.generate(session, plan.prompt(), options)?;
+    let mut generation = engine.generate(session, plan.prompt(), options).map_err(|error| refused(&plan, error))?;
     let mut margins = Vec::new();
     while let Some(event) = next(&mut generation, device).await? {
         if let Event::Token(token) = event {
@@ -147,32 +144,39 @@ pub(crate) async fn answer(engine: &mut Engine, asked: &Asked, emit: &Function) 
     if !watching {
         stream.open(note(&decision)).await?;
     }
-    let mut finish = None;
-    let mut speaker = plan.speaker(stream.id());
-    let mut generation = engine.generate(session, plan.prompt(), plan.options(0))?;
-    while let Some(event) = next(&mut generation, device).await? {
-        match event {
-            Event::Prefill { .. } | Event::Slid { .. } => stream.turn().await?,
-            Event::Token(token) => {
-                margins.push(token.margin);
-                let probability = plan.logprobs().then(|| token_logprob(generation.tokenizer(), &token));
-                stream.token(speaker.push(&token.text), probability).await?;
-            }
-            Event::Finished(end) => finish = Some(end),
+    // All answers have the session in turn: the prompt stays in it, so that only its last token is read again.
+    for answer in 0..plan.answers() {
+        if answer > 0 {
+            stream.begin(answer);
         }
-        if watching && (finish.is_some() || margins.len() == WATCHED_TOKENS) {
-            watching = false;
-            signals.extend([margin_signal(&margins), lowest_margin_signal(&margins)]);
-            let decision = asked.decide(&signals);
-            if decision.side == Side::Far {
-                return Ok(Outcome::Far { decision });
+        let mut speaker = plan.speaker(&format!("{}_{answer}", stream.id()));
+        let mut finish = None;
+        let options = plan.options(answer);
+        let mut generation = engine.generate(session, plan.prompt(), options).map_err(|error| refused(&plan, error))?;
+        while let Some(event) = next(&mut generation, device).await? {
+            match event {
+                Event::Prefill { .. } | Event::Slid { .. } => stream.turn().await?,
+                Event::Token(token) => {
+                    margins.push(token.margin);
+                    let probability = plan.logprobs().then(|| token_logprob(generation.tokenizer(), &token));
+                    stream.token(speaker.push(&token.text), probability).await?;
+                }
+                Event::Finished(end) => finish = Some(end),
             }
-            stream.open(note(&decision)).await?;
+            if watching && (finish.is_some() || margins.len() == WATCHED_TOKENS) {
+                watching = false;
+                signals.extend([margin_signal(&margins), lowest_margin_signal(&margins)]);
+                let decision = asked.decide(&signals);
+                if decision.side == Side::Far {
+                    return Ok(Outcome::Far { decision });
+                }
+                stream.open(note(&decision)).await?;
+            }
         }
-    }
-    if let Some(finish) = finish {
-        let (deltas, reason) = speaker.finish(&finish.text_tail, finish.reason);
-        stream.finish(&finish, deltas, reason).await?;
+        if let Some(finish) = finish {
+            let (deltas, reason) = speaker.finish(&finish.text_tail, finish.reason);
+            stream.finish(&finish, deltas, reason, answer + 1 == plan.answers()).await?;
+        }
     }
     Ok(Outcome::Near)
 }
@@ -193,6 +197,14 @@ async fn next(generation: &mut Generation<'_>, device: &mut Device) -> Result<Op
         };
         device.revive(error, recover).await?;
         device.tell_restored(generation.info());
+    }
+}
+
+/// A form that cannot be kept to is the request's fault, and named by its field.
+fn refused(plan: &Plan, error: EngineError) -> WebError {
+    match error {
+        EngineError::Constraint { .. } => plan.refuse(error).into(),
+        other => other.into(),
     }
 }
 

@@ -8,7 +8,7 @@ use wasm_bindgen::JsValue;
 use crate::error::WebError;
 use crate::javascript::{goes_on, now, to_js, unique_id, unix_seconds};
 
-/// The chunks of one answer on their way to the page.
+/// The chunks of one request's answers on their way to the page, one answer after the other.
 pub(crate) struct Stream<'a> {
     emit: &'a Function,
     id: String,
@@ -17,15 +17,30 @@ pub(crate) struct Stream<'a> {
     note: NearsideNote,
     waiting: Vec<ChatChunk>,
     open: bool,
+    answer: usize,
+    clock: Clock,
+}
+
+/// When things happened, and what was counted.
+struct Clock {
     started: f64,
+    /// The first token of all.
     first: Option<f64>,
+    /// The first token of the answer that is being given.
+    answer_first: Option<f64>,
     last: f64,
+    /// Tokens read for the first answer.
+    read: usize,
+    reused: usize,
+    written: usize,
+    /// Tokens that followed another one, and how long they took.
+    followed: usize,
+    following: f64,
 }
 
 impl<'a> Stream<'a> {
     /// An answer that is held back until it is opened.
     pub(crate) fn new(emit: &'a Function, model: &str, note: NearsideNote) -> Self {
-        let started = now();
         let mut stream = Self {
             emit,
             id: unique_id("chatcmpl"),
@@ -34,13 +49,25 @@ impl<'a> Stream<'a> {
             note,
             waiting: Vec::new(),
             open: false,
-            started,
-            first: None,
-            last: started,
+            answer: 0,
+            clock: Clock::new(),
         };
-        let start = ChatChunk::start(&stream.id, &stream.model, stream.created);
-        stream.waiting.push(start);
+        stream.begin(0);
         stream
+    }
+
+    /// From here on it is this answer's chunks.
+    pub(crate) fn begin(&mut self, answer: usize) {
+        self.answer = answer;
+        self.clock.answer_first = None;
+        self.push(ChatChunk::start(&self.id, &self.model, self.created));
+    }
+
+    fn push(&mut self, mut chunk: ChatChunk) {
+        for choice in &mut chunk.choices {
+            choice.index = self.answer;
+        }
+        self.waiting.push(chunk);
     }
 
     /// Passes on what was held back, under the note that holds from now on.
@@ -55,7 +82,7 @@ impl<'a> Stream<'a> {
         self.send(&JsValue::NULL).await
     }
 
-    /// The answer's id.
+    /// The id of the request's answers.
     pub(crate) fn id(&self) -> &str {
         &self.id
     }
@@ -66,8 +93,7 @@ impl<'a> Stream<'a> {
         deltas: Vec<Delta>,
         probability: Option<TokenLogprob>,
     ) -> Result<(), WebError> {
-        self.last = now();
-        self.first.get_or_insert(self.last);
+        self.clock.token();
         if deltas.is_empty() && probability.is_none() {
             return self.turn().await;
         }
@@ -83,36 +109,27 @@ impl<'a> Stream<'a> {
         for delta in deltas {
             let mut chunk = ChatChunk::new(&self.id, &self.model, self.created, delta, None);
             chunk.choices[0].logprobs = probability.take();
-            self.waiting.push(chunk);
+            self.push(chunk);
         }
     }
 
-    /// The answer's end, with what was held back until it was sure.
+    /// An answer's end, with what was held back until it was sure. The last one carries what all of them used.
     pub(crate) async fn finish(
         &mut self,
         finish: &Finish,
         deltas: Vec<Delta>,
         reason: FinishReason,
+        last: bool,
     ) -> Result<(), WebError> {
         self.add(deltas, None);
+        self.clock.finish(self.answer, finish);
         let mut chunk = ChatChunk::finish(&self.id, &self.model, self.created, reason);
-        chunk.usage = Some(Usage::new(finish.prompt_tokens as u64, finish.completion_tokens as u64));
-        self.waiting.push(chunk);
-        self.note.timings = Some(self.timings(finish.completion_tokens, finish.prompt_tokens, finish.reused_tokens));
-        self.pass_on().await
-    }
-
-    fn timings(&self, written: usize, prompt: usize, reused: usize) -> Timings {
-        let first = self.first.unwrap_or(self.last);
-        let rate = |count: usize, milliseconds: f64| {
-            (count > 0 && milliseconds > 0.0).then(|| count as f64 * 1000.0 / milliseconds)
-        };
-        Timings {
-            prompt_tokens_per_second: rate(prompt.saturating_sub(reused), first - self.started),
-            completion_tokens_per_second: rate(written.saturating_sub(1), self.last - first),
-            first_token_milliseconds: self.first.map(|first| first - self.started),
-            reused_tokens: Some(reused),
+        if last {
+            chunk.usage = Some(Usage::new(finish.prompt_tokens as u64, self.clock.written as u64));
+            self.note.timings = Some(self.clock.timings());
         }
+        self.push(chunk);
+        self.pass_on().await
     }
 
     async fn pass_on(&mut self) -> Result<(), WebError> {
@@ -125,5 +142,50 @@ impl<'a> Stream<'a> {
 
     async fn send(&self, value: &JsValue) -> Result<(), WebError> {
         if goes_on(self.emit, value).await? { Ok(()) } else { Err(WebError::Aborted) }
+    }
+}
+
+impl Clock {
+    fn new() -> Self {
+        let started = now();
+        Self {
+            started,
+            first: None,
+            answer_first: None,
+            last: started,
+            read: 0,
+            reused: 0,
+            written: 0,
+            followed: 0,
+            following: 0.0,
+        }
+    }
+
+    fn token(&mut self) {
+        self.last = now();
+        self.first.get_or_insert(self.last);
+        self.answer_first.get_or_insert(self.last);
+    }
+
+    fn finish(&mut self, answer: usize, finish: &Finish) {
+        if answer == 0 {
+            self.read = finish.prompt_tokens.saturating_sub(finish.reused_tokens);
+            self.reused = finish.reused_tokens;
+        }
+        self.written += finish.completion_tokens;
+        self.followed += finish.completion_tokens.saturating_sub(1);
+        self.following += self.last - self.answer_first.unwrap_or(self.last);
+    }
+
+    fn timings(&self) -> Timings {
+        let rate = |count: usize, milliseconds: f64| {
+            (count > 0 && milliseconds > 0.0).then(|| count as f64 * 1000.0 / milliseconds)
+        };
+        Timings {
+            prompt_tokens_per_second: rate(self.read, self.first.unwrap_or(self.last) - self.started),
+            completion_tokens_per_second: rate(self.followed, self.following),
+            first_token_milliseconds: self.first.map(|first| first - self.started),
+            reused_tokens: Some(self.reused),
+        }
     }
 }
