@@ -31,7 +31,10 @@ describe('answers', { skip }, () => {
   });
 
   const complete = (request) =>
-    page.evaluate((request) => attempt(() => near.chat.completions.create(request)), { messages: QUESTION, ...request });
+    page.evaluate((request) => attempt(() => near.chat.completions.create(request)), {
+      messages: QUESTION,
+      ...request,
+    });
 
   test('several answers come one after the other, each by a seed of its own, and are counted together', async () => {
     const request = { n: 3, temperature: 1.5, top_p: 1, seed: 5, max_tokens: 12 };
