@@ -37,9 +37,9 @@ pub(crate) struct Arguments {
 
 #[derive(Serialize)]
 struct Report {
-    texts: usize,
-    ids_equal: usize,
-    different: Vec<Difference>,
+    passed: usize,
+    total: usize,
+    failed: Vec<Difference>,
 }
 
 #[derive(Serialize)]
@@ -65,23 +65,23 @@ pub(super) fn run(arguments: &Arguments, common: CommonArguments) -> Result<(), 
     let (_, gguf) = read_table(&arguments.model)?;
     let fail = |reason| Failure::Tokenizer { path: arguments.model.clone(), reason };
     let tokenizer = Tokenizer::from_metadata(&gguf.metadata).map_err(fail)?;
-    let mut report = Report { texts: texts.len(), ids_equal: 0, different: Vec::new() };
+    let mut report = Report { passed: 0, total: texts.len(), failed: Vec::new() };
     for (text, expected) in texts.into_iter().zip(expected) {
         let found = tokenizer.encode(&text, SpecialTokens { add: false, parse: false }).map_err(fail)?;
         if found == expected {
-            report.ids_equal += 1;
+            report.passed += 1;
         } else {
-            report.different.push(Difference { text, expected, found });
+            report.failed.push(Difference { text, expected, found });
         }
     }
     if common.json {
         return output::write_json(&report);
     }
-    for difference in &report.different {
+    for difference in &report.failed {
         let Difference { text, expected, found } = difference;
         output::write(&format!("different: {text:?}\n  expected {expected:?}\n  found    {found:?}\n"))?;
     }
-    output::write(&format!("token ids equal: {} of {}\n", report.ids_equal, report.texts))
+    output::write(&format!("{} of {} passed: the token ids are equal\n", report.passed, report.total))
 }
 
 fn read(path: &Path) -> Result<String, Failure> {
