@@ -159,21 +159,10 @@ fn a_device_that_is_lost_again_and_again_only_takes_longer() {
     backend.fate.lose_after(17);
     let mut rounds = 0;
     let mut generation = engine.generate(&mut session, &PROMPT, sampled(4, 12)).expect("sound options");
-    let mut events = Vec::new();
-    let answered = loop {
-        match pollster::block_on(generation.next()) {
-            Ok(Some(event)) => events.push(event),
-            Ok(None) => break support::finish(&mut generation, events).expect("it is over"),
-            Err(error) => {
-                assert!(error.is_device_lost(), "{error}");
-                let mut progress = |_, _| ControlFlow::Continue(());
-                let file = Tiny::default().file();
-                pollster::block_on(generation.recover(&file, &backend, &mut progress)).expect("it comes back");
-                fate.lose_after(17);
-                rounds += 1;
-            }
-        }
-    };
+    let answered = support::finish_recovering(&mut generation, &backend, || {
+        fate.lose_after(17);
+        rounds += 1;
+    });
     assert_eq!(answered.ids(), expected());
     assert!(rounds > 1, "it was lost {rounds} times");
 }

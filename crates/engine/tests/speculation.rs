@@ -166,19 +166,7 @@ fn a_draft_that_fails_is_done_without_and_a_lost_device_is_survived() {
         let options = with(Speculation::Lookup, sampled(1, 40));
         let mut generation = engine.generate(&mut session, &PROMPT, options).expect("sound options");
         backend.fate.lose_after(lost_at);
-        let mut events = Vec::new();
-        let quick = loop {
-            match pollster::block_on(generation.next()) {
-                Ok(Some(event)) => events.push(event),
-                Ok(None) => break support::finish(&mut generation, events).expect("it is over"),
-                Err(error) => {
-                    assert!(error.is_device_lost(), "{error}");
-                    let mut progress = |_, _| ControlFlow::Continue(());
-                    let file = Tiny::default().file();
-                    pollster::block_on(generation.recover(&file, &backend, &mut progress)).expect("it comes back");
-                }
-            }
-        };
+        let quick = support::finish_recovering(&mut generation, &backend, || {});
         assert_same(&quick, &plain);
     }
 }

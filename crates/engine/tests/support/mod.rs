@@ -81,6 +81,28 @@ pub(crate) fn finish(generation: &mut Generation<'_>, mut events: Vec<Event>) ->
     Ok(Answer { events, tokens, text, finish: finish.expect("an answer ends with `Finished`") })
 }
 
+/// Runs an answer to its end, loading the model again whenever its device is lost; `lost` hears of each time.
+pub(crate) fn finish_recovering(
+    generation: &mut Generation<'_>,
+    backend: &dyn Backend,
+    mut lost: impl FnMut(),
+) -> Answer {
+    let mut events = Vec::new();
+    loop {
+        match pollster::block_on(generation.next()) {
+            Ok(Some(event)) => events.push(event),
+            Ok(None) => return finish(generation, events).expect("it is over"),
+            Err(error) => {
+                assert!(error.is_device_lost(), "{error}");
+                let mut progress = |_, _| ControlFlow::Continue(());
+                let file = Tiny::default().file();
+                pollster::block_on(generation.recover(&file, backend, &mut progress)).expect("it comes back");
+                lost();
+            }
+        }
+    }
+}
+
 /// The answer of a session of its own.
 pub(crate) fn fresh(engine: &mut Engine, prompt: &[u32], options: GenerateOptions) -> Answer {
     let mut session = engine.create_session().expect("room for a session");
