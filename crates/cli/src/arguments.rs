@@ -1,5 +1,6 @@
 //! Options that several commands share.
 
+use std::fmt;
 use std::path::PathBuf;
 use std::time::{SystemTime, UNIX_EPOCH};
 
@@ -63,6 +64,24 @@ pub(crate) enum CacheName {
     /// Blocks of 32 signed bytes with a scale
     #[value(name = "q8_0")]
     Q8_0,
+}
+
+impl fmt::Display for CacheName {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str(match self {
+            Self::F16 => "f16",
+            Self::Q8_0 => "q8_0",
+        })
+    }
+}
+
+impl From<CacheFormat> for CacheName {
+    fn from(format: CacheFormat) -> Self {
+        match format {
+            CacheFormat::F16 => Self::F16,
+            CacheFormat::Q8_0 => Self::Q8_0,
+        }
+    }
 }
 
 impl From<CacheName> for CacheFormat {

@@ -9,7 +9,7 @@ use nearside_engine::backend::{BackendError, BackendKind};
 use nearside_engine::{Engine, EngineError, EngineOptions, Generation};
 use nearside_gguf::Gguf;
 
-use crate::arguments::{AdapterArgument, BackendName, CommonArguments, ModelArguments};
+use crate::arguments::{AdapterArgument, BackendName, CacheName, CommonArguments, ModelArguments};
 use crate::backend::choose;
 use crate::failure::Failure;
 use crate::interrupt::Interrupt;
@@ -88,6 +88,13 @@ pub(crate) async fn open(
             reason => Failure::Load { path: arguments.model.clone(), reason },
         })?;
     interrupt.check()?;
+    if engine.info().cache != options.cache {
+        eprintln!(
+            "note: keys and values are kept as {}: {} needs heads whose width is a multiple of 32 on this backend",
+            CacheName::from(engine.info().cache),
+            arguments.cache
+        );
+    }
     use_adapters(&mut engine, &arguments.lora)?;
     let reload = Reload { path: arguments.model.clone(), backend: common.backend, threads: common.threads };
     Ok(Opened { engine, load: started.elapsed(), reload })

@@ -7,16 +7,17 @@ mod support;
 use std::ops::ControlFlow;
 
 use nearside_cpu::CpuBackend;
+use nearside_engine::backend::CacheFormat;
 use nearside_engine::evaluation::{ParityReport, ParityVectors, parity};
 use nearside_engine::{Engine, EngineOptions};
 
 fn report(model: &str, vectors: &str) -> Option<ParityReport> {
-    report_on(model, &support::vectors(vectors))
+    report_on(model, &support::vectors(vectors), CacheFormat::F16)
 }
 
-fn report_on(model: &str, vectors: &ParityVectors) -> Option<ParityReport> {
+fn report_on(model: &str, vectors: &ParityVectors, cache: CacheFormat) -> Option<ParityReport> {
     let file = support::model(model)?;
-    let options = EngineOptions { context: Some(512), ..EngineOptions::default() };
+    let options = EngineOptions { context: Some(512), cache, ..EngineOptions::default() };
     let report = pollster::block_on(async {
         let mut progress = |_, _| ControlFlow::Continue(());
         let mut engine = Engine::load(&file, &CpuBackend::new(), options, &mut progress).await?;
@@ -54,9 +55,21 @@ fn tinyllama_in_two_bits_agrees_with_the_reference() {
     // The largest of these models, so it answers fewer prompts.
     let mut vectors: ParityVectors = support::vectors("tinyllama-1.1b-iq2.dev.json");
     vectors.prompts.truncate(2);
-    if let Some(report) = report_on("tinyllama-1.1b-chat-IQ2_XXS.gguf", &vectors) {
+    if let Some(report) = report_on("tinyllama-1.1b-chat-IQ2_XXS.gguf", &vectors, CacheFormat::F16) {
         assert_close(&report);
     }
+}
+
+#[test]
+fn keys_and_values_in_bytes_are_nearly_as_good() {
+    let mut vectors: ParityVectors = support::vectors("smollm2-135m.dev.json");
+    vectors.prompts.truncate(6);
+    let in_format = |format| report_on("SmolLM2-135M-Instruct.Q4_1.gguf", &vectors, format);
+    let (Some(half), Some(bytes)) = (in_format(CacheFormat::F16), in_format(CacheFormat::Q8_0)) else { return };
+    println!("perplexity {} with half floats, {} with bytes", half.ppl, bytes.ppl);
+    // Bytes are coarser, so they cannot come to the very same.
+    assert!((1e-9..0.01).contains(&(bytes.ppl / half.ppl - 1.0).abs()), "{} against {}", bytes.ppl, half.ppl);
+    assert_close(&bytes);
 }
 
 #[test]

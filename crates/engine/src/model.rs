@@ -82,6 +82,7 @@ impl Engine {
             vocabulary: graph.vocabulary,
             layers: config.layers.len(),
             weight_bytes: gguf.tensors.iter().map(|tensor| tensor.size).sum(),
+            cache: executor.options().cache,
             backend: backend.describe(),
         };
         Ok(Self {

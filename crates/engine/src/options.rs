@@ -36,6 +36,9 @@ pub struct ModelInfo {
     pub layers: usize,
     /// The tensor bytes in the file.
     pub weight_bytes: u64,
+    /// How keys and values are kept, which may be another way than was asked for: not every backend has every width
+    /// of head in blocks.
+    pub cache: CacheFormat,
     /// What runs it.
     pub backend: BackendDescription,
 }

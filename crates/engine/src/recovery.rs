@@ -29,6 +29,7 @@ impl Engine {
         let file = WeightFile { gguf: &gguf, bytes };
         let executor = backend.load(&self.graph, file, self.executor_options, progress).await?;
         self.info.context = executor.options().context;
+        self.info.cache = executor.options().cache;
         self.info.backend = backend.describe();
         self.pipeline.replace(executor);
         self.restore_adapters()
