@@ -1,29 +1,26 @@
 //! The grammar of an answer that must call a tool.
 
-use nearside_engine::Constraint;
+use nearside_engine::{Constraint, EngineError};
 use nearside_text::reply::ReplyFormat;
 use nearside_wire::FunctionTool;
 use serde_json::Value;
 
-use crate::thought::Thought;
-
 /// One call of one of these functions, in the form that the model was taught or told. Each schema is a JSON value of
 /// its own, so that references within it keep their meaning.
-pub(crate) fn one_call(functions: &[FunctionTool], format: &ReplyFormat, thought: Option<&Thought>) -> Constraint {
+pub(crate) fn one_call(functions: &[FunctionTool], format: &ReplyFormat) -> Result<Constraint, EngineError> {
     let (open, close) = format.call_texts();
     let around = |text: &str| if text.is_empty() { String::new() } else { quoted(text) };
-    let start = format!("{} call {}", around(&open), around(&close));
     let names: Vec<String> = (0..functions.len()).map(|index| format!("call{index}")).collect();
-    let mut rules = format!("call: {}\n", names.join(" | "));
+    let mut rules = format!("start: {} call {}\ncall: {}\n", around(&open), around(&close), names.join(" | "));
     for (index, function) in functions.iter().enumerate() {
         let head = quoted(&format!("{{\"name\": {}, \"arguments\": ", quoted(&function.name)));
-        let schema = Constraint::written(closed(&function.parameters));
+        let schema = Constraint::written(closed(&function.parameters))?;
         rules.extend([
             format!("call{index}: {head} arguments{index} \"}}\"\n"),
             format!("arguments{index}: %json {schema}\n"),
         ]);
     }
-    Constraint::Lark(Thought::before(thought, &start, &rules))
+    Ok(Constraint::Lark(rules))
 }
 
 /// A text as JSON and as Lark.

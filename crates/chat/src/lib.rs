@@ -30,7 +30,6 @@ mod plan;
 mod probabilities;
 mod refusal;
 mod speaker;
-mod thought;
 
 pub use plan::{Defaults, Plan};
 pub use probabilities::token_logprob;

@@ -2,7 +2,7 @@
 
 use nearside_engine::backend::TokenId;
 use nearside_engine::sampling::nth_seed;
-use nearside_engine::{Constraint, ContextPolicy, Engine, GenerateOptions, Sampling};
+use nearside_engine::{Constraint, ContextPolicy, Engine, EngineError, GenerateOptions, Sampling, Thought};
 use nearside_text::Conversation;
 use nearside_text::reply::ReplyParser;
 use nearside_wire::{ChatRequest, FunctionTool, ResponseFormat, ToolChoice, WireError};
@@ -12,8 +12,9 @@ use crate::Speaker;
 use crate::calls::one_call;
 use crate::conversation::messages;
 use crate::refusal::refuse;
-use crate::thought::Thought;
 
+/// The field that names what may be called.
+const TOOLS: &str = "tools";
 /// Whether the model thinks before it speaks, for templates that ask.
 const THINKING: &str = "enable_thinking";
 
@@ -60,7 +61,7 @@ impl Plan {
         let messages = messages(request);
         let mut variables = object(request, "chat_template_kwargs");
         if constrained {
-            // What has a form leaves no room for thoughts, unless the client wants them.
+            // Thoughts come before what has a form, and cost tokens: only who asks for both waits for both.
             variables.entry(THINKING).or_insert(Value::Bool(false));
         }
         let conversation = Conversation {
@@ -78,20 +79,28 @@ impl Plan {
         let prompt = engine.layout_tokens(&text).map_err(refuse)?;
 
         let format = engine.reply_format();
-        let thought = format.opened_by(&text).map(|close| Thought::new(close, engine.tokenizer()));
+        let thought = match format.opened_by(&text) {
+            Some(close) => Some(Thought { open: None, close: close.to_owned() }),
+            None if variables.get(THINKING) == Some(&Value::Bool(true)) => format
+                .thought_texts()
+                .map(|(open, close)| Thought { open: Some(open.to_owned()), close: close.to_owned() }),
+            None => None,
+        };
         let constraint = match &choice {
-            ToolChoice::Required => Some(one_call(&functions, &format, thought.as_ref())),
+            ToolChoice::Required => Some(one_call(&functions, &format)).transpose(),
             ToolChoice::Named(name) => {
                 let named: Vec<FunctionTool> = functions.iter().filter(|one| one.name == *name).cloned().collect();
-                Some(one_call(&named, &format, thought.as_ref()))
+                Some(one_call(&named, &format)).transpose()
             }
-            ToolChoice::None | ToolChoice::Auto => formed(form, thought.as_ref())?,
+            ToolChoice::None | ToolChoice::Auto => Ok(formed(form)),
         };
+        let constraint = constraint.map_err(|error| unkept(TOOLS, &error))?;
         let names: Vec<&str> = functions.iter().map(|function| function.name.as_str()).collect();
         let parser = ReplyParser::new(&format, names, &text);
         Ok(Self {
             options: GenerateOptions {
                 constraint,
+                thought,
                 shown_marks: format.marks(),
                 when_full,
                 ..options(request, defaults)?
@@ -100,7 +109,7 @@ impl Plan {
             parser,
             answers: request.answers(),
             logprobs: request.logprobs == Some(true),
-            constrained_by: if must_call { "tools" } else { "response_format" },
+            constrained_by: if must_call { TOOLS } else { "response_format" },
         })
     }
 
@@ -132,36 +141,28 @@ impl Plan {
     }
 
     /// An engine's error as an answer to this request.
-    pub fn refuse(&self, error: nearside_engine::EngineError) -> WireError {
+    pub fn refuse(&self, error: EngineError) -> WireError {
         match error {
-            nearside_engine::EngineError::Constraint { .. } => {
-                WireError::field(self.constrained_by, format!("cannot be kept to: {error}"))
-            }
+            error @ EngineError::Constraint { .. } => unkept(self.constrained_by, &error),
             other => refuse(other),
         }
     }
 }
 
+/// A field asks for a form that no answer can be given.
+fn unkept(field: &'static str, error: &EngineError) -> WireError {
+    WireError::field(field, format!("cannot be kept to: {error}"))
+}
+
 /// The constraint that gives an answer its form.
-fn formed(form: ResponseFormat, thought: Option<&Thought>) -> Result<Option<Constraint>, WireError> {
-    let schema = |schema: Value| match thought {
-        None => Constraint::JsonSchema(schema.to_string()),
-        some => {
-            let rule = format!("value: %json {}\n", Constraint::written(schema));
-            Constraint::Lark(Thought::before(some, "value", &rule))
-        }
-    };
-    Ok(Some(match form {
-        ResponseFormat::Text => return Ok(None),
-        ResponseFormat::JsonObject => schema(serde_json::json!({ "type": "object" })),
-        ResponseFormat::JsonSchema(value) => schema(value),
-        ResponseFormat::Regex(_) | ResponseFormat::Lark(_) if thought.is_some() => {
-            let problem = "must be a JSON form here: this model always thinks before it answers";
-            return Err(WireError::field("response_format.type", problem));
-        }
-        ResponseFormat::Regex(pattern) => Constraint::Regex(pattern),
-        ResponseFormat::Lark(grammar) => Constraint::Lark(grammar),
-    }))
+fn formed(form: ResponseFormat) -> Option<Constraint> {
+    match form {
+        ResponseFormat::Text => None,
+        ResponseFormat::JsonObject => Some(Constraint::JsonObject),
+        ResponseFormat::JsonSchema(schema) => Some(Constraint::JsonSchema(schema.to_string())),
+        ResponseFormat::Regex(pattern) => Some(Constraint::Regex(pattern)),
+        ResponseFormat::Lark(grammar) => Some(Constraint::Lark(grammar)),
+    }
 }
 
 fn options(request: &ChatRequest, defaults: Defaults) -> Result<GenerateOptions, WireError> {

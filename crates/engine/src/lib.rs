@@ -49,7 +49,7 @@ mod session;
 mod stops;
 
 pub use adapters::Adapter;
-pub use constraints::Constraint;
+pub use constraints::{Constraint, Thought};
 pub use embedding::{Pooling, normalize};
 pub use error::EngineError;
 pub use generation::Generation;

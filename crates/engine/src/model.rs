@@ -12,7 +12,7 @@ use crate::adapters::Adapters;
 use crate::backend::{
     Backend, CacheId, Counters, ExecutorOptions, LoadProgress, MAX_CHOICES, Step, StepInput, TokenId, Want, WeightFile,
 };
-use crate::constraints::{Grammars, Matcher};
+use crate::constraints::{Grammars, Matcher, Thought};
 use crate::generation::speculation::Draft;
 use crate::graph::Graph;
 use crate::pipeline::Pipeline;
@@ -180,8 +180,12 @@ impl Engine {
     }
 
     /// What follows an answer under this constraint.
-    pub(crate) fn matcher(&mut self, constraint: &Constraint) -> Result<Matcher, EngineError> {
-        self.grammars.matcher(&self.tokenizer, constraint, self.info.vocabulary)
+    pub(crate) fn matcher(
+        &mut self,
+        constraint: &Constraint,
+        thought: Option<&Thought>,
+    ) -> Result<Matcher, EngineError> {
+        self.grammars.matcher(&self.tokenizer, constraint, thought, self.info.vocabulary)
     }
 
     /// The logits that follow `tokens`. For evaluation only: an answer never needs them all.

@@ -1,7 +1,7 @@
 //! What callers ask for and what they are told.
 
-use crate::Constraint;
 use crate::backend::{BackendDescription, CacheFormat, TokenId};
+use crate::{Constraint, Thought};
 
 /// How a model is loaded.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -102,6 +102,8 @@ pub struct GenerateOptions {
     /// What the answer must look like. It ends when nothing more may follow; one that runs out of tokens before is
     /// cut like any other.
     pub constraint: Option<Constraint>,
+    /// What an answer with a constraint may begin with: the constraint is about what follows.
+    pub thought: Option<Thought>,
     /// Texts before which the answer ends. They are not part of it.
     pub stop: Vec<String>,
     /// Marks of the conversation that become text where the vocabulary has a token for them, such as those around a
@@ -151,6 +153,7 @@ impl Default for GenerateOptions {
             max_tokens: 512,
             logit_bias: Vec::new(),
             constraint: None,
+            thought: None,
             stop: Vec::new(),
             shown_marks: Vec::new(),
             top_logprobs: 0,

@@ -4,7 +4,7 @@ mod support;
 
 use std::time::{Duration, Instant};
 
-use nearside_engine::{Constraint, Engine, EngineOptions, FinishReason, GenerateOptions, Sampling};
+use nearside_engine::{Constraint, Engine, EngineOptions, FinishReason, GenerateOptions, Sampling, Thought};
 use support::scripted::{Nature, Scripted};
 use support::{answer, fresh, greedy, load, sampled};
 
@@ -164,17 +164,44 @@ fn the_model_may_end_where_the_expression_may() {
 }
 
 #[test]
-fn a_grammar_may_begin_with_free_text_up_to_a_mark() {
+fn a_thought_comes_before_what_has_a_form() {
     let (mut engine, _) = engine(2, 64);
-    let grammar = "start: thought value\nthought[lazy]: /(.|\\n)*xy/\nvalue: \"ab\"";
-    let options = GenerateOptions {
-        logit_bias: vec![(23, 4.0), (24, 4.0)],
-        ..constrained(Constraint::Lark(grammar.to_owned()), 50)
+    let forms = [
+        (regex("ab"), "ab"),
+        (Constraint::Lark("start: \"a\" B\nB: \"b\"".to_owned()), "ab"),
+        (Constraint::JsonSchema(r#"{"const": null}"#.to_owned()), "null"),
+    ];
+    // The letters x and y make up the mark, which the model writes often enough by itself.
+    let answers = |engine: &mut Engine, open: Option<&str>, seed| {
+        let forms = forms.clone().map(|(form, text)| {
+            let thought = Thought { open: open.map(str::to_owned), close: "xy".to_owned() };
+            let options = GenerateOptions {
+                logit_bias: vec![(23, 5.0), (24, 5.0)],
+                thought: Some(thought),
+                constraint: Some(form),
+                ..sampled(seed, 58)
+            };
+            let answer = fresh(engine, &PROMPT, options);
+            assert_eq!(answer.finish.reason, FinishReason::Stop, "{}", answer.text);
+            (answer.text, text)
+        });
+        forms.to_vec()
     };
-    let answer = fresh(&mut engine, &PROMPT, options);
-    assert_eq!(answer.finish.reason, FinishReason::Stop, "{}", answer.text);
-    let (thought, value) = answer.text.split_once("xy").expect("the mark");
-    assert!(!thought.is_empty() && value == "ab", "{}", answer.text);
+    for (answer, text) in answers(&mut engine, None, 5) {
+        let (thought, value) = answer.split_once("xy").expect("the mark");
+        assert!(!thought.is_empty() && value == text, "{answer}");
+    }
+    let mut begun = 0;
+    for seed in 0..8 {
+        for (answer, text) in answers(&mut engine, Some("q"), seed) {
+            match answer.strip_prefix('q') {
+                Some(rest) => assert_eq!(rest.split_once("xy").map(|(_, value)| value), Some(text), "{answer}"),
+                None => assert_eq!(answer, text),
+            }
+            begun += usize::from(answer.starts_with('q'));
+        }
+    }
+    assert!(0 < begun && begun < 24, "a thought that the answer opens may be left out: {begun}");
 }
 
 #[test]

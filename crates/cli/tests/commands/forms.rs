@@ -130,6 +130,47 @@ fn an_answer_has_the_form_that_was_asked_for() {
     }
 }
 
+/// The reasoning and the content of an answer that was asked for with these fields.
+fn thought_and_said(server: &Server, more: &Value) -> (Value, Value) {
+    let message = server.chat(&hello(more)).json()["choices"][0]["message"].clone();
+    (message["reasoning_content"].clone(), message["content"].clone())
+}
+
+#[test]
+fn a_thought_that_the_template_opens_comes_before_the_form() {
+    let server = Server::thinking("{% for message in messages %}{{ message.content }}{% endfor %}<think>");
+    assert_eq!(thought_and_said(&server, &json!({ "max_tokens": 12 })), (json!("abcdefgh"), json!("abc")));
+    let schema = json!({ "type": "integer", "minimum": 7, "maximum": 7 });
+    for (format, said) in [
+        (json!({ "type": "json_schema", "json_schema": { "name": "seven", "schema": schema } }), "7"),
+        (json!({ "type": "regex", "pattern": "[0-9]{2}x/[y]" }), "00x/y"),
+        (json!({ "type": "lark", "grammar": "start: \"<\" /[a-c]{3}/ \">\"" }), "<abc>"),
+    ] {
+        let asked = json!({ "response_format": format, "max_tokens": 60 });
+        assert_eq!(thought_and_said(&server, &asked), (json!("abcdefgh"), json!(said)), "{format}");
+    }
+    let more = json!({ "tools": [weather(), clock()], "tool_choice": "required", "max_tokens": 200 });
+    let body = server.chat(&hello(&more)).json();
+    let message = &body["choices"][0]["message"];
+    assert_eq!(
+        (&message["reasoning_content"], &body["choices"][0]["finish_reason"]),
+        (&json!("abcdefgh"), &json!("tool_calls"))
+    );
+    assert!(message["tool_calls"][0]["function"]["name"].is_string(), "{body}");
+}
+
+#[test]
+fn a_thought_that_the_model_opens_is_left_out_unless_it_is_asked_for() {
+    let closed = "{% if enable_thinking is defined and not enable_thinking %}<think></think>{% endif %}";
+    let server = Server::thinking(&format!("{{% for message in messages %}}?{{% endfor %}}{closed}"));
+    assert_eq!(thought_and_said(&server, &json!({ "max_tokens": 13 })), (json!("abcdefgh"), json!("abc")));
+    let more = json!({ "response_format": { "type": "regex", "pattern": "x[yz]x" }, "max_tokens": 60 });
+    assert_eq!(thought_and_said(&server, &more), (Value::Null, json!("xyx")));
+    let mut asked = more;
+    asked["chat_template_kwargs"] = json!({ "enable_thinking": true });
+    assert_eq!(thought_and_said(&server, &asked), (json!("abcdefgh"), json!("xyx")));
+}
+
 #[test]
 fn a_required_tool_is_called_whatever_the_model() {
     let server = Server::start(&[]);

@@ -5,16 +5,30 @@ use nearside_gguf::{DataType, Value, Writer};
 const WIDTH: usize = 128;
 const KEY_WIDTH: usize = 64;
 const END: &str = "<|end|>";
+const MARKS: [&str; 2] = ["<think>", "</think>"];
 
 /// A file with one layer that adds nothing, so that the next token depends on the last one alone:
 /// `a` to `y` are followed by the next letter, `!` ends the text, and all else is followed by `a`.
 pub(crate) fn alphabet() -> Vec<u8> {
+    file(None)
+}
+
+/// One that thinks where its template or a question mark has it think: the letters up to `h`.
+pub(crate) fn thinker(template: &str) -> Vec<u8> {
+    file(Some(template))
+}
+
+fn file(template: Option<&str>) -> Vec<u8> {
     let mut tokens = vec![END.to_owned()];
     tokens.extend(('!'..='~').map(String::from));
     // A space and a line feed, as byte-level vocabularies spell them.
     tokens.extend(["Ġ".to_owned(), "Ċ".to_owned()]);
+    let thinks = template.is_some();
+    tokens.extend(MARKS.iter().filter(|_| thinks).map(|mark| (*mark).to_owned()));
     let position = |text: &str| tokens.iter().position(|token| token == text).unwrap();
     let follower = |token: &str| match token.as_bytes() {
+        b"?" if thinks => position(MARKS[0]),
+        b"h" if thinks => position(MARKS[1]),
         [letter @ b'a'..=b'y'] => position(&char::from(letter + 1).to_string()),
         b"!" => position(END),
         _ => position("a"),
@@ -26,7 +40,8 @@ pub(crate) fn alphabet() -> Vec<u8> {
         embedding[index * WIDTH + index] = 1.0;
         output[follower(token) * WIDTH + index] = 1.0;
     }
-    let kinds = tokens.iter().map(|token| if token == END { 3 } else { 1 }).collect();
+    let mark = |token: &str| token == END || MARKS.contains(&token);
+    let kinds = tokens.iter().map(|token| if mark(token) { 3 } else { 1 }).collect();
     let end = position(END) as u64;
     let count = tokens.len() as u64;
 
@@ -54,6 +69,9 @@ pub(crate) fn alphabet() -> Vec<u8> {
         .metadata("tokenizer.ggml.bos_token_id", Value::Unsigned(end))
         .metadata("tokenizer.ggml.eos_token_id", Value::Unsigned(end))
         .metadata("tokenizer.ggml.add_bos_token", Value::Bool(false));
+    if let Some(template) = template {
+        writer = writer.metadata("tokenizer.chat_template", Value::Text(template.to_owned()));
+    }
     for (key, value) in sizes {
         writer = writer.metadata(&key, value);
     }

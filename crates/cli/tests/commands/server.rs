@@ -7,6 +7,7 @@ use std::process::Child;
 
 use serde_json::{Value, json};
 
+use crate::model::thinker;
 use crate::support::{Folder, PATIENCE, command};
 
 /// A server that ends with the test.
@@ -48,6 +49,13 @@ impl Server {
         let folder = Folder::new();
         let model = folder.model();
         Self::of(folder, &model, more)
+    }
+
+    /// A server of the model that thinks, with this template.
+    pub(crate) fn thinking(template: &str) -> Self {
+        let folder = Folder::new();
+        let model = folder.file("thinker.gguf", &thinker(template));
+        Self::of(folder, &model, &[])
     }
 
     /// A server of a real model.

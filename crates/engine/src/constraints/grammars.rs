@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use llguidance::api::TopLevelGrammar;
 use llguidance::earley::SlicedBiasComputer;
 use llguidance::toktrie::{InferenceCapabilities, TokEnv, TokenizerEnv};
 use llguidance::{ParserFactory, panic_utils};
@@ -9,7 +10,7 @@ use nearside_text::Tokenizer;
 
 use super::limits::parser_limits;
 use super::vocabulary::Vocabulary;
-use super::{Constraint, Matcher};
+use super::{Constraint, Matcher, Thought};
 use crate::EngineError;
 
 /// Makes matchers. The tree of the vocabulary is built with the first of them, because most models never need it.
@@ -19,14 +20,19 @@ pub(crate) struct Grammars {
 }
 
 impl Grammars {
-    /// A matcher for one answer of a model with so many tokens.
+    /// A matcher for one answer of a model with so many tokens, which may begin with a thought.
     pub(crate) fn matcher(
         &mut self,
         tokenizer: &Arc<Tokenizer>,
         constraint: &Constraint,
+        thought: Option<&Thought>,
         tokens: usize,
     ) -> Result<Matcher, EngineError> {
-        let grammar = constraint.grammar()?;
+        let form = constraint.grammar()?;
+        let grammar = match thought {
+            Some(thought) => thought.before(form, tokenizer),
+            None => TopLevelGrammar::from_grammar(form),
+        };
         let factory = match &mut self.factory {
             Some(factory) => factory,
             none => none.insert(factory(Arc::clone(tokenizer)).map_err(|problem| constraint.wrong(problem))?),

@@ -45,6 +45,11 @@ impl Matcher {
         if self.inner.is_stopped() { Vec::new() } else { self.inner.compute_ff_tokens() }
     }
 
+    /// Whether the answer may end here.
+    pub(super) fn may_end(&mut self) -> Result<bool, EngineError> {
+        self.inner.is_accepting().map_err(|error| self.failed(&error.to_string()))
+    }
+
     fn failed(&self, reason: &str) -> EngineError {
         let problem = match self.inner.stop_reason() {
             StopReason::LexerTooComplex | StopReason::ParserTooComplex => {
@@ -54,11 +59,18 @@ impl Matcher {
             _ if reason.starts_with("panic") => {
                 "it is beyond what the grammar engine can do; make it simpler".to_owned()
             }
-            _ => {
-                let reason = reason.split("\n<").next().unwrap_or_default().trim();
-                reason.chars().take(REASON_LIMIT).collect()
-            }
+            _ => one_line(reason),
         };
         EngineError::Constraint { kind: self.kind, problem }
     }
+}
+
+/// What is wrong, without the picture of where.
+fn one_line(reason: &str) -> String {
+    let mut lines = reason.trim().lines();
+    let first = lines.next().unwrap_or_default();
+    // A regular expression's parser begins with the picture.
+    let detail = lines.find_map(|line| line.strip_prefix("error: "));
+    let words = [Some(first), detail].into_iter().flatten().collect::<Vec<_>>().join(" ");
+    words.chars().take(REASON_LIMIT).collect()
 }

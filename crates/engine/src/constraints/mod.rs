@@ -11,9 +11,12 @@
 mod grammars;
 mod limits;
 mod matcher;
+mod schema;
 mod source;
+mod thought;
 mod vocabulary;
 
 pub(crate) use grammars::Grammars;
 pub(crate) use matcher::Matcher;
 pub use source::Constraint;
+pub use thought::Thought;

@@ -1,10 +1,18 @@
 //! The forms in which a constraint is written.
 
-use llguidance::api::TopLevelGrammar;
+use std::sync::Arc;
+
+use llguidance::api::GrammarWithLexer;
+use nearside_text::{SpecialTokens, Tokenizer};
 use serde_json::{Value, json};
 
+use super::Grammars;
 use super::limits::check_source;
+use super::schema::{check_schema, check_schemas_within};
 use crate::EngineError;
+
+/// What a schema is called in errors.
+const SCHEMA: &str = "JSON schema";
 
 /// What an answer must look like.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -22,16 +30,30 @@ pub enum Constraint {
 
 impl Constraint {
     /// The schema with the way in which its values are written, as [`Self::JsonSchema`] has it: for `%json` in a
-    /// grammar.
-    #[must_use]
-    pub fn written(schema: Value) -> Value {
-        written(schema)
+    /// grammar. One that would take too much work is refused.
+    pub fn written(mut schema: Value) -> Result<Value, EngineError> {
+        check_schema(&mut schema).map_err(|problem| EngineError::Constraint { kind: SCHEMA, problem })?;
+        Ok(written(schema))
+    }
+
+    /// Whether an answer of this text would keep to it, for models with that tokenizer.
+    pub fn accepts(&self, tokenizer: &Arc<Tokenizer>, text: &str) -> Result<bool, EngineError> {
+        let mut matcher = Grammars::default().matcher(tokenizer, self, None, tokenizer.size())?;
+        let mut complete = false;
+        for token in tokenizer.encode(text, SpecialTokens::default())? {
+            let allowed = |mask: Vec<u32>| mask[token as usize / 32] >> (token % 32) & 1 == 1;
+            if complete || !allowed(matcher.mask()?) {
+                return Ok(false);
+            }
+            complete = matcher.take(token)?;
+        }
+        Ok(complete || matcher.may_end()?)
     }
 
     /// What it is called in errors.
     pub(super) fn kind(&self) -> &'static str {
         match self {
-            Self::JsonObject | Self::JsonSchema(_) => "JSON schema",
+            Self::JsonObject | Self::JsonSchema(_) => SCHEMA,
             Self::Regex(_) => "regular expression",
             Self::Lark(_) => "grammar",
         }
@@ -43,22 +65,22 @@ impl Constraint {
     }
 
     /// The form that llguidance reads.
-    pub(super) fn grammar(&self) -> Result<TopLevelGrammar, EngineError> {
+    pub(super) fn grammar(&self) -> Result<GrammarWithLexer, EngineError> {
         Ok(match self {
-            Self::JsonObject => TopLevelGrammar::from_json_schema(written(json!({ "type": "object" }))),
+            Self::JsonObject => GrammarWithLexer::from_json_schema(written(json!({ "type": "object" }))),
             Self::JsonSchema(text) => {
                 check_source(text).map_err(|problem| self.wrong(problem))?;
                 let schema =
                     serde_json::from_str(text).map_err(|error| self.wrong(format!("it is not JSON: {error}")))?;
-                TopLevelGrammar::from_json_schema(written(schema))
+                GrammarWithLexer::from_json_schema(Self::written(schema)?)
             }
             Self::Regex(text) => {
                 check_source(text).map_err(|problem| self.wrong(problem))?;
-                TopLevelGrammar::from_regex(text)
+                GrammarWithLexer::from_regex(text)
             }
             Self::Lark(text) => {
-                check_source(text).map_err(|problem| self.wrong(problem))?;
-                TopLevelGrammar::from_lark(text.clone())
+                check_source(text).and_then(|()| check_schemas_within(text)).map_err(|problem| self.wrong(problem))?;
+                GrammarWithLexer::from_lark(text.clone())
             }
         })
     }

@@ -106,7 +106,8 @@ impl<'a> Generation<'a> {
             return Err(EngineError::Option { option: "speculation", problem });
         }
         // Without penalties and constraint nothing has to be known of a token before the next step starts.
-        let matcher = options.constraint.as_ref().map(|constraint| engine.matcher(constraint)).transpose()?;
+        let thought = options.thought.as_ref();
+        let matcher = options.constraint.as_ref().map(|constraint| engine.matcher(constraint, thought)).transpose()?;
         let held = (matcher.is_some() || Penalties::wanted(&options))
             .then(|| Box::new(Held::new(matcher, Penalties::new(&options))));
         let way = match (held, options.speculation) {

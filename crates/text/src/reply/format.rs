@@ -47,6 +47,8 @@ pub struct ReplyFormat {
     pub(super) thinking: Vec<Marks>,
     pub(super) calls: Vec<Marks>,
     pub(super) wrappers: Vec<&'static str>,
+    /// The thoughts that the template itself speaks of.
+    thought: Option<Marks>,
     /// Whether a call is best written between `<tool_call>` and `</tool_call>`.
     common: bool,
 }
@@ -54,7 +56,7 @@ pub struct ReplyFormat {
 impl Default for ReplyFormat {
     /// `<think>` and `<tool_call>`, which models are told to write whose template knows neither.
     fn default() -> Self {
-        Self { thinking: vec![THINKING], calls: vec![CALL], wrappers: Vec::new(), common: true }
+        Self { thinking: vec![THINKING], calls: vec![CALL], wrappers: Vec::new(), thought: None, common: true }
     }
 }
 
@@ -64,6 +66,7 @@ impl ReplyFormat {
         let known = |marks: &&Marks| source.contains(marks.open);
         let mut format = Self::default();
         format.thinking.extend(OTHER_THINKING.iter().filter(known));
+        format.thought = format.thinking.iter().rev().find(known).copied();
         format.calls.extend(OTHER_CALLS.iter().filter(known));
         format.wrappers.extend(WRAPPERS.iter().filter(|mark| source.contains(**mark)));
         // A template that knows no tools has them put in words, which ask for the common marks.
@@ -87,6 +90,11 @@ impl ReplyFormat {
     /// that mark calls with tokens of their own: these write a call alone as well, and it is read as one.
     pub fn call_texts(&self) -> (String, String) {
         if self.common { (format!("{}\n", CALL.open), format!("\n{}", CALL.close)) } else { Default::default() }
+    }
+
+    /// The marks around a thought, if the template speaks of thoughts.
+    pub fn thought_texts(&self) -> Option<(&'static str, &'static str)> {
+        self.thought.map(|marks| (marks.open, marks.close))
     }
 
     /// The mark that closes the thought which the prompt itself opens, as some templates do.
