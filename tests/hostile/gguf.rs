@@ -87,8 +87,14 @@ fn malformed_files_give_one_clear_error() {
     refuses("big endian", "big-endian", b"GGUF\0\0\0\x03".to_vec());
 
     // What is one more than 2^32 is one again where a pointer has 32 bits.
-    let counts =
-        [("-1", u64::MAX), ("2^63", 1 << 63), ("2^40", 1 << 40), ("2^61", 1 << 61), ("2^32 + 1", (1 << 32) + 1)];
+    let counts = [
+        ("-1", u64::MAX),
+        ("2^63", 1 << 63),
+        ("2^40", 1 << 40),
+        ("2^31", 1 << 31),
+        ("2^61", 1 << 61),
+        ("2^32 + 1", (1 << 32) + 1),
+    ];
     for (name, count) in counts {
         refuses(&format!("{name} tensors"), "the number of tensors at byte offset 8", file(count, 0, &[]));
         refuses(&format!("{name} keys"), "the number of metadata keys at byte offset 16", file(0, count, &[]));
@@ -226,6 +232,11 @@ fn a_file_of_any_length_bounds_what_is_held() {
     let cases = [
         ("endless keys", file(0, 60_000, &[]), "is empty"),
         ("endless texts", file(0, 1, &[&array("k", TEXT, 4_000_000, &[])]), ""),
+        (
+            "text past i32",
+            file(0, 1, &[&array("tokenizer.ggml.tokens", TEXT, 1, &(1u64 << 31).to_le_bytes())]),
+            "metadata key",
+        ),
         ("endless text", file(0, 1, &[&key("k", TEXT, &(16u64 << 20).to_le_bytes())]), ""),
         ("tensor near the end", file(1, 0, &[&tensor(b"t", &[32], 0, u64::MAX - 95)]), "the file has"),
     ];

@@ -12,6 +12,8 @@ static MEMORY: PeakAlloc = PeakAlloc;
 /// What a case may take of a processor's time, and how much more for each byte of what it is given.
 const TIME: Duration = Duration::from_millis(50);
 const TIME_PER_BYTE: Duration = Duration::from_nanos(800);
+/// What is longer than this is told apart: its time is in proportion to it.
+const LONG: usize = 64 << 10;
 /// A case that takes longer than this hangs.
 const HANG: Duration = Duration::from_secs(20);
 /// What a case may hold at once (a splitter's compiled expression has most of it), and how much more for each byte of what it is given.
@@ -30,6 +32,8 @@ pub(crate) struct Report {
     hangs: usize,
     failures: Vec<String>,
     slowest: (Duration, String),
+    /// Of those that are given more than [`LONG`].
+    slowest_long: (Duration, String),
     largest: (usize, String),
     /// What a case may hold in any event.
     held: usize,
@@ -46,6 +50,7 @@ impl Report {
             hangs: 0,
             failures: Vec::new(),
             slowest: (Duration::ZERO, String::new()),
+            slowest_long: (Duration::ZERO, String::new()),
             largest: (0, String::new()),
             held: HELD,
             _turn: TURN.lock().unwrap_or_else(PoisonError::into_inner),
@@ -73,8 +78,9 @@ impl Report {
             (Some(started), Some(ended)) => ended.saturating_sub(started),
             _ => start.elapsed(),
         };
-        if taken > self.slowest.0 {
-            self.slowest = (taken, name.to_owned());
+        let slowest = if input > LONG { &mut self.slowest_long } else { &mut self.slowest };
+        if taken > slowest.0 {
+            *slowest = (taken, name.to_owned());
         }
         if held > self.largest.0 {
             self.largest = (held, name.to_owned());
@@ -124,16 +130,20 @@ impl Report {
 
     /// Prints the count and fails if anything went wrong.
     pub(crate) fn finish(self) {
-        let (slowest, slow) = &self.slowest;
+        let slow = [("", &self.slowest), (" of more than 64 KiB", &self.slowest_long)]
+            .into_iter()
+            .filter(|(_, (_, name))| !name.is_empty())
+            .map(|(which, (time, name))| format!(", slowest{which} {:.1} ms ({name})", time.as_secs_f64() * 1e3))
+            .collect::<Vec<_>>()
+            .concat();
         let (largest, large) = &self.largest;
         eprintln!(
-            "hostile {}: {} cases, {} errors, {} panics, {} hangs, slowest {:.1} ms ({slow}), peak {} KiB ({large})",
+            "hostile {}: {} cases, {} errors, {} panics, {} hangs{slow}, peak {} KiB ({large})",
             self.what,
             self.cases,
             self.errors,
             self.panics,
             self.hangs,
-            slowest.as_secs_f64() * 1e3,
             largest >> 10
         );
         assert!(self.failures.is_empty(), "{}", self.failures.join("\n"));
