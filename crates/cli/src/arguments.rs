@@ -7,6 +7,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use clap::{Args, ValueEnum};
 use nearside_engine::Sampling;
 use nearside_engine::backend::CacheFormat;
+use nearside_gpu::Fault;
 
 use crate::failure::Failure;
 
@@ -33,6 +34,19 @@ pub(crate) struct CommonArguments {
     /// How many threads the CPU backend uses [default: as many as the machine has]
     #[arg(long, global = true, value_name = "COUNT", value_parser = positive)]
     pub(crate) threads: Option<usize>,
+
+    /// What goes wrong with the GPU, so that a test sees what follows: `wrong-numbers` or `lost-after=STEPS`
+    #[arg(long, global = true, hide = true, value_name = "FAULT", value_parser = fault)]
+    pub(crate) gpu_fault: Option<Fault>,
+}
+
+/// A fault on the command line.
+fn fault(text: &str) -> Result<Fault, String> {
+    match (text, text.strip_prefix("lost-after=").map(str::parse)) {
+        ("wrong-numbers", _) => Ok(Fault::WrongNumbers),
+        (_, Some(Ok(steps))) => Ok(Fault::LostAfter(steps)),
+        _ => Err("it must be `wrong-numbers` or `lost-after=STEPS`".to_owned()),
+    }
 }
 
 /// Which model, and how much room it gets.

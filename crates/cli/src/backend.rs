@@ -2,10 +2,10 @@
 
 use nearside_cpu::CpuBackend;
 use nearside_engine::backend::{Backend, BackendDescription, BackendKind};
-use nearside_gpu::{GpuBackend, GpuOptions};
+use nearside_gpu::{Fault, GpuBackend, GpuOptions};
 use serde::Serialize;
 
-use crate::arguments::BackendName;
+use crate::arguments::{BackendName, CommonArguments};
 use crate::failure::Failure;
 
 /// A backend and why it is this one.
@@ -16,17 +16,27 @@ pub(crate) struct Choice {
     pub(crate) reason: Option<String>,
 }
 
+/// The GPU, whatever it is.
+pub(crate) async fn probe(common: CommonArguments) -> Result<GpuBackend, Failure> {
+    Ok(GpuBackend::probe(options(common.gpu_fault)).await?)
+}
+
+fn options(fault: Option<Fault>) -> GpuOptions {
+    GpuOptions { fault, ..GpuOptions::default() }
+}
+
 /// The one that was asked for, or the best there is: a real GPU, else the CPU. A software adapter
 /// is only the CPU by a longer way.
-pub(crate) async fn choose(wanted: Option<BackendName>, threads: Option<usize>) -> Result<Choice, Failure> {
+pub(crate) async fn choose(common: CommonArguments) -> Result<Choice, Failure> {
+    let CommonArguments { backend: wanted, threads, gpu_fault: fault, .. } = common;
     let cpu = || Box::new(threads.map_or_else(CpuBackend::new, CpuBackend::with_threads));
     match wanted {
         Some(BackendName::Cpu) => Ok(Choice { backend: cpu(), reason: None }),
         Some(BackendName::Gpu) => {
-            let gpu = GpuBackend::probe(GpuOptions::default()).await?;
+            let gpu = GpuBackend::probe(options(fault)).await?;
             Ok(Choice { backend: Box::new(gpu), reason: None })
         }
-        None => Ok(match GpuBackend::probe(GpuOptions::default()).await {
+        None => Ok(match GpuBackend::probe(options(fault)).await {
             Ok(gpu) if gpu.facts().software => Choice {
                 backend: cpu(),
                 reason: Some(format!(

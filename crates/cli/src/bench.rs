@@ -15,6 +15,7 @@ use crate::backend::BackendReport;
 use crate::failure::Failure;
 use crate::generate::{Moment, generate, milliseconds};
 use crate::interrupt::Interrupt;
+use crate::kernels;
 use crate::machine::Machine;
 use crate::model::{Opened, open, read_table};
 use crate::output::{self, size};
@@ -26,6 +27,7 @@ const EXAMPLES: &str = "\
 Examples:
   nearside bench --model smollm2.gguf
   nearside bench --model qwen.gguf --backend cpu --prompt-tokens 64 --tokens 32 --rounds 3 --json
+  nearside bench --model qwen-1.5b.gguf --backend gpu --kernels --json
   nearside bench --model qwen-1.5b.gguf --speculate lookup
   nearside bench --model qwen-1.5b.gguf --speculate qwen-0.5b.gguf --tokens 128";
 
@@ -55,6 +57,10 @@ pub(crate) struct Arguments {
     /// Measure speculation instead: a passage is copied out of the prompt with and without it
     #[arg(long, value_name = "lookup|FILE", value_parser = speculation)]
     speculate: Option<SpeculationArgument>,
+
+    /// Time each kernel of a prefill and a decode step on the GPU instead, beside plain copies
+    #[arg(long, conflicts_with = "speculate")]
+    kernels: bool,
 }
 
 /// A median and what lies around it.
@@ -73,6 +79,14 @@ struct PerToken {
     passes: f64,
     dispatches: f64,
     dispatches_per_layer: f64,
+    blocking_syncs: f64,
+    late_resources: f64,
+    /// What the kernels read of the weights, where the backend counts it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    weight_bytes: Option<f64>,
+    /// That by what the file stores of them.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    weight_bytes_ratio: Option<f64>,
 }
 
 #[derive(Serialize)]
@@ -91,6 +105,8 @@ struct Report {
     prefill_tokens_per_second: Spread,
     decode_tokens_per_second: Spread,
     first_token_ms: Spread,
+    first_question_ms: f64,
+    second_question_ms: f64,
     weight_bytes_per_token: u64,
     weight_gigabytes_per_second: f64,
     resident_weight_bytes: u64,
@@ -114,6 +130,10 @@ fn at_least_two(text: &str) -> Result<usize, String> {
 
 /// Runs the command.
 pub(crate) async fn run(arguments: Arguments, common: CommonArguments, interrupt: &Interrupt) -> Result<(), Failure> {
+    if arguments.kernels {
+        let counts = (arguments.prompt_tokens, arguments.rounds);
+        return kernels::run(&arguments.model, counts, common, interrupt).await;
+    }
     let (source, gguf) = read_table(&arguments.model.model)?;
     let Opened { mut engine, load, .. } = open(&arguments.model, common, interrupt).await?;
     if let Some(source) = &arguments.speculate {
@@ -132,7 +152,8 @@ pub(crate) async fn run(arguments: Arguments, common: CommonArguments, interrupt
     let mut progress = Progress::new();
     // Warms everything up, and says what a round without decoding asks of the device.
     let mut show = |what: String| progress.show(|| what);
-    round(&mut engine, &prompt, arguments.tokens, interrupt, |part| show(format!("warm-up: {part}"))).await?;
+    let first =
+        round(&mut engine, &prompt, arguments.tokens, interrupt, |part| show(format!("warm-up: {part}"))).await?;
     let prefill_only = round(&mut engine, &prompt, 1, interrupt, |part| show(format!("warm-up: {part}"))).await?;
     let mut rounds = Vec::with_capacity(arguments.rounds);
     let late_before = engine.counters().late_resources;
@@ -153,6 +174,7 @@ pub(crate) async fn run(arguments: Arguments, common: CommonArguments, interrupt
         let prefill = pick(&prefill_only.counters) * rounds.len() as u64;
         hundredths(all.saturating_sub(prefill) as f64 / (decoded * rounds.len()) as f64)
     };
+    let weight_bytes = Some(per_token(|counters| counters.weight_bytes_read)).filter(|bytes| *bytes > 0.0);
     let report = Report {
         model: info.name.clone(),
         architecture: info.architecture.clone(),
@@ -171,6 +193,8 @@ pub(crate) async fn run(arguments: Arguments, common: CommonArguments, interrupt
         weight_gigabytes_per_second: hundredths(weight_bytes_per_token as f64 * decode.median / 1e9),
         decode_tokens_per_second: decode,
         first_token_ms: spread(rounds.iter().map(|round| milliseconds(round.first_token))),
+        first_question_ms: milliseconds(first.first_token),
+        second_question_ms: milliseconds(prefill_only.first_token),
         weight_bytes_per_token,
         resident_weight_bytes: engine.counters().weight_bytes,
         per_token: PerToken {
@@ -179,6 +203,10 @@ pub(crate) async fn run(arguments: Arguments, common: CommonArguments, interrupt
             passes: per_token(|counters| counters.passes),
             dispatches: per_token(|counters| counters.dispatches),
             dispatches_per_layer: hundredths(per_token(|counters| counters.dispatches) / info.layers.max(1) as f64),
+            blocking_syncs: per_token(|counters| counters.blocking_syncs),
+            late_resources: per_token(|counters| counters.late_resources),
+            weight_bytes,
+            weight_bytes_ratio: weight_bytes.map(|bytes| thousandths(bytes / weight_bytes_per_token as f64)),
         },
         late_resources: engine.counters().late_resources - late_before,
     };
@@ -242,6 +270,8 @@ fn difference(after: Counters, before: Counters) -> Counters {
         dispatches: after.dispatches - before.dispatches,
         weight_bytes: after.weight_bytes,
         late_resources: after.late_resources - before.late_resources,
+        blocking_syncs: after.blocking_syncs - before.blocking_syncs,
+        weight_bytes_read: after.weight_bytes_read - before.weight_bytes_read,
     }
 }
 
@@ -253,6 +283,10 @@ fn weight_bytes_per_token(gguf: &Gguf) -> u64 {
         .filter(|tensor| !(separate && tensor.name == "token_embd.weight"))
         .map(|tensor| tensor.size)
         .sum()
+}
+
+pub(crate) fn thousandths(value: f64) -> f64 {
+    (value * 1000.0).round() / 1000.0
 }
 
 pub(crate) fn hundredths(value: f64) -> f64 {
@@ -292,10 +326,10 @@ impl Report {
              machine        {cpu}, {} threads, {}\n\
              load           {:.0} ms\n\
              prefill        {} tokens/s, {} tokens, median of {} rounds\n\
-             first token    {} ms\n\
+             first token    {} ms; of the first question {} ms, of the same again {} ms\n\
              decode         {} tokens/s, {} tokens\n\
-             weights read   {} a token, {} GB/s\n\
-             a token takes  {} submits, {} passes, {} dispatches ({} a layer)\n\
+             weights read   {} a token, {} GB/s{}\n\
+             a token takes  {} submits, {} passes, {} dispatches ({} a layer), {} waits, {} new resources\n\
              late resources {}\n",
             self.model,
             self.architecture,
@@ -310,14 +344,19 @@ impl Report {
             self.prompt_tokens,
             self.rounds,
             self.first_token_ms,
+            self.first_question_ms,
+            self.second_question_ms,
             self.decode_tokens_per_second,
             self.tokens,
             size(self.weight_bytes_per_token),
             self.weight_gigabytes_per_second,
+            per_token.weight_bytes_ratio.map_or_else(String::new, |ratio| format!(", {ratio} of what is stored")),
             per_token.submits,
             per_token.passes,
             per_token.dispatches,
             per_token.dispatches_per_layer,
+            per_token.blocking_syncs,
+            per_token.late_resources,
             self.late_resources,
         )
     }

@@ -10,7 +10,7 @@ use serde::Serialize;
 
 use crate::failure::Failure;
 use crate::interrupt::Interrupt;
-use crate::model::{Opened, Reload};
+use crate::model::{MOST_LOSSES, Opened, Reload};
 
 /// Why a generation ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
@@ -64,9 +64,6 @@ pub(crate) enum Moment<'a> {
     Tail(&'a str),
 }
 
-/// A device that is lost this often under one answer will be lost again.
-const MOST_LOSSES: usize = 3;
-
 /// Runs a generation to its end, or until `watch` breaks it off.
 pub(crate) async fn generate(
     engine: &mut Engine,
@@ -112,8 +109,18 @@ async fn run(
         decode: Duration::ZERO,
         total: Duration::ZERO,
     };
-    let mut generation = engine.generate(session, prompt, options)?;
     let mut losses = 0;
+    if let Some((reload, interrupt)) = reload {
+        // What was lost since the answer before shows as soon as there must be room for this one.
+        while let Err(error) = engine.generate(session, prompt, options.clone()).map(drop) {
+            if !error.is_device_lost() || losses == MOST_LOSSES {
+                return Err(error.into());
+            }
+            losses += 1;
+            reload.engine(engine, interrupt).await?;
+        }
+    }
+    let mut generation = engine.generate(session, prompt, options)?;
     loop {
         let event = match (generation.next().await, reload) {
             (Ok(Some(event)), _) => event,

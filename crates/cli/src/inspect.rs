@@ -105,7 +105,7 @@ pub(crate) async fn run(arguments: Arguments, common: CommonArguments) -> Result
     // The context changes how heads rotate, and nothing that is shown.
     let built = architectures::build(&gguf, &source, arguments.context.unwrap_or_default());
     let backend = match common.backend {
-        Some(_) => Some(BackendReport::from(&choose(common.backend, common.threads).await?.backend.describe())),
+        Some(_) => Some(BackendReport::from(&choose(common).await?.backend.describe())),
         None => None,
     };
     let weight_bytes = gguf.tensors.iter().map(|tensor| tensor.size).sum();

@@ -10,6 +10,7 @@ mod failure;
 mod generate;
 mod inspect;
 mod interrupt;
+mod kernels;
 mod machine;
 mod model;
 mod output;

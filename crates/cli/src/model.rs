@@ -5,8 +5,8 @@ use std::path::{Path, PathBuf};
 use std::rc::Rc;
 use std::time::{Duration, Instant};
 
-use nearside_engine::backend::{BackendError, BackendKind};
-use nearside_engine::{Engine, EngineError, EngineOptions, Generation};
+use nearside_engine::backend::{Backend, BackendError, BackendKind};
+use nearside_engine::{Engine, EngineError, EngineOptions, Generation, Session};
 use nearside_gguf::Gguf;
 
 use crate::arguments::{AdapterArgument, BackendName, CacheName, CommonArguments, ModelArguments};
@@ -27,33 +27,73 @@ pub(crate) struct Opened {
     pub(crate) reload: Reload,
 }
 
+impl Opened {
+    /// Room for a conversation, on another device if the one before is lost.
+    pub(crate) async fn session(&mut self, interrupt: &Interrupt) -> Result<Session, Failure> {
+        match self.engine.create_session() {
+            Err(error) if error.is_device_lost() => {
+                self.reload.engine(&mut self.engine, interrupt).await?;
+                Ok(self.engine.create_session()?)
+            }
+            result => Ok(result?),
+        }
+    }
+}
+
 /// How a model is loaded again after its device was lost.
 pub(crate) struct Reload {
     path: PathBuf,
-    backend: Option<BackendName>,
-    threads: Option<usize>,
+    /// Without what a test has go wrong once.
+    common: CommonArguments,
 }
 
+/// A device that is lost this often under one answer will be lost again.
+pub(crate) const MOST_LOSSES: usize = 3;
+
 impl Reload {
-    /// Loads the model again under an answer, which then goes on. Where the GPU does not come back and nobody insists
-    /// on one, the CPU takes over.
+    /// Loads the model again under an answer, which then goes on.
     pub(crate) async fn under(&self, generation: &mut Generation<'_>, interrupt: &Interrupt) -> Result<(), Failure> {
+        self.revive(async |source, backend| {
+            let mut report = reporter(interrupt);
+            generation.recover(source, backend, &mut report).await
+        })
+        .await
+    }
+
+    /// Loads the model again between two answers.
+    pub(crate) async fn engine(&self, engine: &mut Engine, interrupt: &Interrupt) -> Result<(), Failure> {
+        self.revive(async |source, backend| {
+            let mut report = reporter(interrupt);
+            engine.recover(source, backend, &mut report).await
+        })
+        .await
+    }
+
+    /// Where the GPU does not come back and nobody insists on one, the CPU takes over.
+    async fn revive(
+        &self,
+        mut recover: impl AsyncFnMut(&FileSource, &dyn Backend) -> Result<(), EngineError>,
+    ) -> Result<(), Failure> {
         eprintln!("(the device was lost: loading the model again)");
         let source = FileSource::open(&self.path)?;
-        let mut report = |_, _| if interrupt.is_raised() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) };
-        let choice = choose(self.backend, self.threads).await?;
-        let failed = match generation.recover(&source, choice.backend.as_ref(), &mut report).await {
+        let choice = choose(self.common).await?;
+        let failed = match recover(&source, choice.backend.as_ref()).await {
             Ok(()) => return Ok(()),
             Err(EngineError::Backend(BackendError::Cancelled)) => return Err(Failure::Interrupted),
             Err(error) => error,
         };
-        if self.backend == Some(BackendName::Gpu) || choice.backend.describe().kind == BackendKind::Cpu {
+        if self.common.backend == Some(BackendName::Gpu) || choice.backend.describe().kind == BackendKind::Cpu {
             return Err(failed.into());
         }
         eprintln!("(it did not come back, and the CPU takes over: {failed})");
-        let choice = choose(Some(BackendName::Cpu), self.threads).await?;
-        Ok(generation.recover(&source, choice.backend.as_ref(), &mut report).await?)
+        let choice = choose(CommonArguments { backend: Some(BackendName::Cpu), ..self.common }).await?;
+        Ok(recover(&source, choice.backend.as_ref()).await?)
     }
+}
+
+/// Breaks a load off where the user says so.
+fn reporter(interrupt: &Interrupt) -> impl FnMut(u64, u64) -> ControlFlow<()> {
+    |_, _| if interrupt.is_raised() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
 }
 
 /// Opens a file and reads its table.
@@ -71,7 +111,7 @@ pub(crate) async fn open(
 ) -> Result<Opened, Failure> {
     // A file that is no model should not cost the user a wait for a GPU.
     let (source, _) = read_table(&arguments.model)?;
-    let choice = choose(common.backend, common.threads).await?;
+    let choice = choose(common).await?;
     choice.announce();
 
     let started = Instant::now();
@@ -96,7 +136,8 @@ pub(crate) async fn open(
         );
     }
     use_adapters(&mut engine, &arguments.lora)?;
-    let reload = Reload { path: arguments.model.clone(), backend: common.backend, threads: common.threads };
+    let common = CommonArguments { gpu_fault: None, ..common };
+    let reload = Reload { path: arguments.model.clone(), common };
     Ok(Opened { engine, load: started.elapsed(), reload })
 }
 

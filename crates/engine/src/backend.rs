@@ -286,6 +286,10 @@ pub struct Counters {
     pub weight_bytes: u64,
     /// Buffers and bind groups created after loading.
     pub late_resources: u64,
+    /// Times that somebody waited for a step behind which no other was submitted, so that the device ran dry.
+    pub blocking_syncs: u64,
+    /// Bytes of weights that the steps' kernels read, each kernel's once; 0 where a backend does not count them.
+    pub weight_bytes_read: u64,
 }
 
 /// What can go wrong in a backend.

@@ -25,6 +25,16 @@ pub enum PowerPreference {
     High,
 }
 
+/// What goes wrong with a device, so that a test sees what follows.
+#[doc(hidden)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Fault {
+    /// Its answer to the small computation at the start.
+    WrongNumbers,
+    /// It is lost after so many steps of a model.
+    LostAfter(u64),
+}
+
 /// How to look for an adapter.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct GpuOptions {
@@ -39,6 +49,9 @@ pub struct GpuOptions {
     pub least_limits: bool,
     /// Natively, only an adapter whose name contains this, in any case of letters.
     pub adapter: Option<String>,
+    /// What goes wrong; nothing but in a test.
+    #[doc(hidden)]
+    pub fault: Option<Fault>,
 }
 
 impl Default for GpuOptions {
@@ -49,6 +62,7 @@ impl Default for GpuOptions {
             allow_subgroups: true,
             least_limits: false,
             adapter: None,
+            fault: None,
         }
     }
 }
@@ -127,6 +141,8 @@ pub(crate) struct Gpu {
     pub(crate) failure: Failure,
     pub(crate) pipelines: Pipelines,
     pub(crate) allocated: Allocated,
+    /// Steps of a model after which a test has it lost.
+    pub(crate) lost_after: Option<u64>,
 }
 
 impl Gpu {
@@ -152,8 +168,11 @@ impl GpuBackend {
     /// Looks for an adapter, opens a device on it and lets it do a small computation whose answer is known:
     /// an adapter that computes wrongly is none. What it compiles for that, models find compiled.
     pub async fn probe(options: GpuOptions) -> Result<Self, BackendError> {
-        let gpu = open(&options).await?;
-        self_check::run(&gpu).await?;
+        let mut gpu = open(&options).await?;
+        self_check::run(&gpu, options.fault).await?;
+        if let Some(Fault::LostAfter(steps)) = options.fault {
+            gpu.lost_after = Some(steps);
+        }
         Ok(Self { gpu })
     }
 
@@ -167,6 +186,10 @@ impl GpuBackend {
     #[doc(hidden)]
     pub fn lose_device(&self) {
         self.gpu.device.destroy();
+    }
+
+    pub(crate) fn gpu(&self) -> &Gpu {
+        &self.gpu
     }
 
     /// What is known about the adapter.
@@ -245,7 +268,16 @@ pub(crate) async fn open(options: &GpuOptions) -> Result<Gpu, BackendError> {
     let failure = Failure::watch(&device);
     let facts = facts(&adapter.get_info(), &device);
     let tuning = Tuning::new(&facts);
-    Ok(Gpu { device, queue, facts, tuning, failure, pipelines: Pipelines::default(), allocated: Allocated::default() })
+    Ok(Gpu {
+        device,
+        queue,
+        facts,
+        tuning,
+        failure,
+        pipelines: Pipelines::default(),
+        allocated: Allocated::default(),
+        lost_after: None,
+    })
 }
 
 fn facts(info: &wgpu::AdapterInfo, device: &wgpu::Device) -> AdapterFacts {

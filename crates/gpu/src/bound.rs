@@ -9,6 +9,7 @@ use crate::binding::{Recipe, Resources};
 use crate::cache::CacheBuffers;
 use crate::kernels::Grid;
 use crate::plan::{Call, Phase, Plan};
+use crate::reads;
 
 /// Which bind group a dispatch uses.
 pub(crate) enum Groups {
@@ -22,6 +23,8 @@ pub(crate) struct Dispatch {
     pub(crate) pipeline: ComputePipeline,
     pub(crate) groups: Groups,
     pub(crate) grid: Grid,
+    /// Bytes of weights that it reads.
+    pub(crate) weight_bytes: u64,
 }
 
 /// What an operation, or several, run in a step of one row and in one of several.
@@ -30,6 +33,13 @@ pub(crate) struct Operation {
     pub(crate) single: Vec<Dispatch>,
     /// The same as `single` when there is none.
     pub(crate) many: Vec<Dispatch>,
+}
+
+impl Operation {
+    /// What runs for so many rows.
+    pub(crate) fn dispatches(&self, rows: usize) -> &[Dispatch] {
+        if rows > 1 && !self.many.is_empty() { &self.many } else { &self.single }
+    }
 }
 
 /// Everything that a step encodes.
@@ -101,7 +111,8 @@ impl Binder<'_> {
         } else {
             Groups::Shared(self.resources.bind(self.gpu, &recipe, self.params, None))
         };
-        Dispatch { pipeline: compiled.pipeline, groups, grid: call.grid }
+        let weight_bytes = reads::weight_bytes(self.resources, call);
+        Dispatch { pipeline: compiled.pipeline, groups, grid: call.grid, weight_bytes }
     }
 }
 

@@ -12,8 +12,9 @@ use wgpu::CommandEncoder;
 use crate::adapter::Gpu;
 use crate::allocation::{Allocations, STORAGE, Verdict, settle};
 use crate::binding::{Resources, StepLayout};
-use crate::bound::{self, Bound, Groups};
+use crate::bound::{self, Bound};
 use crate::cache::{Cache, CacheBuffers};
+use crate::encoding::Pass;
 use crate::header::{Header, candidates_for, rule_words};
 use crate::kernels::change_logits::{mask_words, most_changes};
 use crate::kernels::rope;
@@ -58,17 +59,9 @@ fn invalid<T>(problem: impl Into<String>) -> Result<T, BackendError> {
     Err(BackendError::InvalidStep { problem: problem.into() })
 }
 
-/// One compute pass: which operations run, for which rows.
-struct Pass {
-    phases: &'static [Phase],
-    cache: Option<CacheId>,
-    rows: usize,
-    choices: usize,
-}
-
 impl GpuExecutor {
     /// How many rows a step has, if it keeps the contract.
-    fn check(&self, step: &Step<'_>) -> Result<usize, BackendError> {
+    pub(crate) fn check(&self, step: &Step<'_>) -> Result<usize, BackendError> {
         let Some(cache) = self.cache(step.cache) else {
             return invalid(format!("there is no cache {}", step.cache.0));
         };
@@ -119,7 +112,7 @@ impl GpuExecutor {
     }
 
     /// Writes everything that differs from step to step, in one go.
-    fn write_step(&mut self, step: &Step<'_>, rows: usize) {
+    pub(crate) fn write_step(&mut self, step: &Step<'_>, rows: usize) {
         let mut header = Header::new(step.position, rows);
         let mut rules = &[][..];
         if let Want::Sample(wanted, reported) = step.want {
@@ -147,36 +140,6 @@ impl GpuExecutor {
         self.gpu.queue.write_buffer(&self.resources.step, 0, bytemuck::cast_slice(&self.staging));
     }
 
-    /// Encodes the operations of some phases.
-    fn encode(&mut self, encoder: &mut CommandEncoder, wanted: &Pass) {
-        let cache = wanted.cache.and_then(|cache| self.caches.get(cache.0)).and_then(Option::as_ref);
-        if wanted.rows == 1 && self.bound.peaks && wanted.phases.contains(&Phase::Body) {
-            encoder.clear_buffer(&self.resources.peaks, 0, None);
-        }
-        let mut pass = encoder.begin_compute_pass(&wgpu::ComputePassDescriptor::default());
-        for operation in self.bound.operations.iter().filter(|operation| wanted.phases.contains(&operation.phase)) {
-            let rows = match operation.phase {
-                Phase::Body | Phase::Tail => wanted.rows,
-                Phase::Head | Phase::Change | Phase::Sample => wanted.choices,
-            };
-            let several = rows > 1 && !operation.many.is_empty();
-            let dispatches = if several { &operation.many } else { &operation.single };
-            for dispatch in dispatches {
-                let group = match (&dispatch.groups, cache) {
-                    (Groups::Shared(group), _) => group,
-                    (Groups::PerCache(index), Some(cache)) => &cache.groups[*index],
-                    (Groups::PerCache(_), None) => continue,
-                };
-                let (x, y) = dispatch.grid.workgroups(rows as u32);
-                pass.set_pipeline(&dispatch.pipeline);
-                pass.set_bind_group(0, group, &[]);
-                pass.dispatch_workgroups(x, y, 1);
-                self.counters.dispatches += 1;
-            }
-        }
-        self.counters.passes += 1;
-    }
-
     /// Submits what was encoded and starts to wait for it.
     fn finish(&mut self, mut encoder: CommandEncoder, wanted: Wanted) -> Ticket {
         let staging = self.readback.copy(&mut encoder, wanted, &self.resources);
@@ -188,7 +151,7 @@ impl GpuExecutor {
         Ticket(ticket)
     }
 
-    fn encoder(&self) -> CommandEncoder {
+    pub(crate) fn encoder(&self) -> CommandEncoder {
         self.gpu.device.create_command_encoder(&wgpu::CommandEncoderDescriptor::default())
     }
 
@@ -395,6 +358,9 @@ impl Executor for GpuExecutor {
     }
 
     fn submit(&mut self, step: Step<'_>) -> Result<Ticket, BackendError> {
+        if self.gpu.lost_after == Some(self.counters.steps) {
+            self.gpu.device.destroy();
+        }
         self.gpu.check()?;
         let rows = self.check(&step)?;
         let (wanted, phases): (_, &[_]) = match step.want {
@@ -435,6 +401,10 @@ impl Executor for GpuExecutor {
             self.gpu.check()?;
             while let Some(verdict) = self.verdicts.pop() {
                 verdict.await?;
+            }
+            // With another step behind it the device goes on while its result is waited for.
+            if ticket.0 + 1 == self.next_ticket {
+                self.counters.blocking_syncs += 1;
             }
             self.readback.collect(&self.gpu, &ticket).await
         }

@@ -50,6 +50,7 @@ mod arbitrary;
 mod binding;
 mod bound;
 mod cache;
+mod encoding;
 mod executor;
 mod failure;
 #[cfg(test)]
@@ -60,13 +61,19 @@ mod load;
 mod low_rank;
 mod pipelines;
 mod plan;
+mod profile;
 mod quants;
 mod readback;
+mod reads;
 mod self_check;
 mod small_model;
+mod stopwatch;
 mod template;
 #[cfg(test)]
 mod testing;
 mod weights;
 
+#[doc(hidden)]
+pub use adapter::Fault;
 pub use adapter::{AdapterFacts, GpuBackend, GpuOptions, PowerPreference};
+pub use profile::{CopyTime, KernelTime, KernelTimes, StepTimes};

@@ -244,6 +244,26 @@ fn wait(gpu: &Gpu, submission: &SubmissionIndex) -> Result<(), BackendError> {
     }
 }
 
+/// The words that a submission leaves in a staging buffer.
+pub(crate) async fn read(gpu: &Gpu, submission: SubmissionIndex, staging: &Buffer) -> Result<Vec<u32>, BackendError> {
+    let (sender, done) = oneshot::channel();
+    staging.map_async(MapMode::Read, .., move |result| {
+        let _ = sender.send(result.is_ok());
+    });
+    wait(gpu, &submission)?;
+    let mapped = done.await.unwrap_or(false);
+    gpu.check()?;
+    let lost = |reason: String| BackendError::DeviceLost { reason };
+    if !mapped {
+        return Err(lost("a buffer could not be mapped".to_owned()));
+    }
+    let view = staging.get_mapped_range(..).map_err(|error| lost(error.to_string()))?;
+    let words = view.chunks_exact(4).map(|word| u32::from_le_bytes([word[0], word[1], word[2], word[3]])).collect();
+    drop(view);
+    staging.unmap();
+    Ok(words)
+}
+
 /// Waits until everything up to a submission is done.
 pub(crate) async fn finished(gpu: &Gpu, submission: SubmissionIndex) -> Result<(), BackendError> {
     let (sender, done) = oneshot::channel();

@@ -5,14 +5,16 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use nearside_chat::{Defaults, Plan, Speaker, refuse, token_logprob};
-use nearside_engine::{Engine, Session};
+use nearside_engine::Session;
 use nearside_wire::{ChatRequest, Delta, FinishReason, TokenLogprob, Usage, WireError};
 use tokio::sync::mpsc::UnboundedSender;
 
 use super::queue::shutting_down;
 use crate::arguments::fresh_seed;
 use crate::failure::Failure;
-use crate::generate::{Ending, Moment, generate};
+use crate::generate::{Ending, Moment, generate_on};
+use crate::interrupt::Interrupt;
+use crate::model::Opened;
 
 /// What a generation tells the connection that waits for it. The channel has no bound of its own,
 /// so that a client that reads slowly holds up nobody; the context bounds what can be in it.
@@ -39,14 +41,20 @@ pub(super) struct ChatJob {
 
 impl ChatJob {
     /// Answers, unless nobody waits any more.
-    pub(super) async fn answer(self, engine: &mut Engine, session: &mut Option<Session>, stopping: &AtomicBool) {
+    pub(super) async fn answer(
+        self,
+        opened: &mut Opened,
+        interrupt: &Interrupt,
+        session: &mut Option<Session>,
+        stopping: &AtomicBool,
+    ) {
         if self.replies.is_closed() {
             return;
         }
         let result = if stopping.load(Ordering::SeqCst) {
             Err(shutting_down())
         } else {
-            self.answer_all(engine, session, stopping).await
+            self.answer_all(opened, interrupt, session, stopping).await
         };
         // Nobody may be there any more to hear it.
         let _ = self.replies.send(result.map_or_else(Reply::Failed, Reply::Finished));
@@ -54,20 +62,22 @@ impl ChatJob {
 
     async fn answer_all(
         &self,
-        engine: &mut Engine,
+        opened: &mut Opened,
+        interrupt: &Interrupt,
         session: &mut Option<Session>,
         stopping: &AtomicBool,
     ) -> Result<Usage, WireError> {
+        let engine = &opened.engine;
         let defaults = Defaults { seed: fresh_seed(), max_tokens: engine.info().context, now: now(), slides: false };
         let plan = Plan::new(&self.request, engine, defaults)?;
         let session = match session {
             Some(session) => session,
-            None => session.insert(engine.create_session().map_err(refuse)?),
+            None => session.insert(opened.session(interrupt).await.map_err(refused)?),
         };
         let mut completion = 0;
         // All answers have the session in turn: the prompt stays in it, so that only its last token is read again.
         for answer in 0..plan.answers() {
-            completion += self.answer_once(engine, session, &plan, answer, stopping).await?;
+            completion += self.answer_once(opened, interrupt, session, &plan, answer, stopping).await?;
         }
         Ok(Usage::new(plan.prompt().len() as u64, completion))
     }
@@ -75,7 +85,8 @@ impl ChatJob {
     /// Gives one of the answers; returns how many tokens it has.
     async fn answer_once(
         &self,
-        engine: &mut Engine,
+        opened: &mut Opened,
+        interrupt: &Interrupt,
         session: &mut Session,
         plan: &Plan,
         answer: usize,
@@ -84,7 +95,7 @@ impl ChatJob {
         let mut speaker: Speaker = plan.speaker(&format!("{}_{answer}", self.id));
         let mut started = answer > 0;
         let mut tail = String::new();
-        let outcome = generate(engine, session, plan.prompt(), plan.options(answer), |moment| {
+        let outcome = generate_on(opened, interrupt, session, plan.prompt(), plan.options(answer), |moment| {
             if !std::mem::replace(&mut started, true) {
                 let _ = self.replies.send(Reply::Started);
             }
@@ -105,7 +116,7 @@ impl ChatJob {
         .await
         .map_err(|failure| match failure {
             Failure::Engine(error) => plan.refuse(error),
-            other => WireError::Internal { problem: other.to_string() },
+            other => refused(other),
         })?;
 
         let reason = match outcome.ending {
@@ -120,6 +131,13 @@ impl ChatJob {
         }
         let _ = self.replies.send(Reply::Ended(answer, reason));
         Ok(outcome.tokens.len() as u64)
+    }
+}
+
+fn refused(failure: Failure) -> WireError {
+    match failure {
+        Failure::Engine(error) => refuse(error),
+        other => WireError::Internal { problem: other.to_string() },
     }
 }
 

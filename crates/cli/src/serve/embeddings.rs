@@ -5,13 +5,16 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use axum::Json;
 use axum::response::{IntoResponse, Response};
 use nearside_engine::backend::TokenId;
-use nearside_engine::{Engine, EngineError, Pooling, normalize};
+use nearside_engine::{EngineError, Pooling, normalize};
 use nearside_text::SpecialTokens;
 use nearside_wire::{EmbeddingList, EmbeddingRequest, EmbeddingText, EncodingFormat, PoolingName, WireError};
 use tokio::sync::oneshot::{Sender, channel};
 
 use super::queue::{Queue, engine_gone, shutting_down};
 use super::routes::error;
+use crate::failure::Failure;
+use crate::interrupt::Interrupt;
+use crate::model::{MOST_LOSSES, Opened};
 
 /// A request for vectors on its way to the engine.
 pub(super) struct EmbeddingJob {
@@ -46,7 +49,7 @@ pub(super) async fn answer_embedding(queue: &Queue, model: &str, request: Embedd
 
 impl EmbeddingJob {
     /// Runs on the engine's thread. A client that went away stops it after the text under way.
-    pub(super) async fn answer(self, engine: &mut Engine, stopping: &AtomicBool) {
+    pub(super) async fn answer(self, opened: &mut Opened, interrupt: &Interrupt, stopping: &AtomicBool) {
         let mut result = Vectors { vectors: Vec::with_capacity(self.texts.len()), tokens: 0 };
         for (index, text) in self.texts.iter().enumerate() {
             if self.reply.is_closed() {
@@ -55,7 +58,7 @@ impl EmbeddingJob {
             let vector = if stopping.load(Ordering::SeqCst) {
                 Err(shutting_down())
             } else {
-                embed(engine, text, self.pooling).await.map_err(|error| refuse(index, &error))
+                embed(opened, interrupt, text, self.pooling).await.map_err(|failure| refuse(index, &failure))
             };
             match vector {
                 Ok((vector, tokens)) => {
@@ -73,26 +76,45 @@ impl EmbeddingJob {
     }
 }
 
-async fn embed(engine: &mut Engine, text: &EmbeddingText, pooling: Pooling) -> Result<(Vec<f32>, usize), EngineError> {
+async fn embed(
+    opened: &mut Opened,
+    interrupt: &Interrupt,
+    text: &EmbeddingText,
+    pooling: Pooling,
+) -> Result<(Vec<f32>, usize), Failure> {
+    let Opened { engine, reload, .. } = opened;
     let encoded;
     let tokens: &[TokenId] = match text {
         EmbeddingText::Tokens(tokens) => tokens,
         EmbeddingText::Text(text) => {
-            encoded = engine.tokenizer().encode(text, SpecialTokens { add: true, parse: false })?;
+            let special = SpecialTokens { add: true, parse: false };
+            encoded = engine.tokenizer().encode(text, special).map_err(EngineError::from)?;
             &encoded
         }
     };
-    let mut vector = engine.embed(tokens, pooling).await?;
+    let mut losses = 0;
+    let mut vector = loop {
+        match engine.embed(tokens, pooling).await {
+            Ok(vector) => break vector,
+            Err(error) if error.is_device_lost() && losses < MOST_LOSSES => {
+                losses += 1;
+                reload.engine(engine, interrupt).await?;
+            }
+            Err(error) => return Err(error.into()),
+        }
+    };
     normalize(&mut vector);
     Ok((vector, tokens.len()))
 }
 
-fn refuse(index: usize, error: &EngineError) -> WireError {
-    match error {
-        EngineError::EmptyPrompt
-        | EngineError::PromptTooLong { .. }
-        | EngineError::TokenOutOfRange { .. }
-        | EngineError::Text(_) => WireError::field(format!("input[{index}]"), format!("cannot be embedded: {error}")),
+fn refuse(index: usize, failure: &Failure) -> WireError {
+    match failure {
+        Failure::Engine(
+            error @ (EngineError::EmptyPrompt
+            | EngineError::PromptTooLong { .. }
+            | EngineError::TokenOutOfRange { .. }
+            | EngineError::Text(_)),
+        ) => WireError::field(format!("input[{index}]"), format!("cannot be embedded: {error}")),
         other => WireError::Internal { problem: other.to_string() },
     }
 }

@@ -5,7 +5,7 @@ use std::sync::atomic::AtomicBool;
 use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
 use std::thread::JoinHandle;
 
-use nearside_engine::{Engine, ModelInfo};
+use nearside_engine::ModelInfo;
 use nearside_wire::{ChatRequest, WireError};
 use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
 
@@ -14,7 +14,7 @@ use super::embeddings::EmbeddingJob;
 use crate::arguments::{CommonArguments, ModelArguments};
 use crate::failure::Failure;
 use crate::interrupt::Interrupt;
-use crate::model::open;
+use crate::model::{Opened, open};
 
 enum Job {
     Chat(Box<ChatJob>),
@@ -53,7 +53,7 @@ impl Queue {
                 match open(&model, common, &interrupt).await {
                     Ok(mut opened) => {
                         if ready.send(Ok(opened.engine.info().clone())).is_ok() {
-                            answer_all(&mut opened.engine, &waiting, &stopping).await;
+                            answer_all(&mut opened, &interrupt, &waiting, &stopping).await;
                         }
                     }
                     // The receiver waits until this arrives.
@@ -103,13 +103,13 @@ pub(super) fn shutting_down() -> WireError {
     WireError::Internal { problem: "it is shutting down; try again once it is back".to_owned() }
 }
 
-async fn answer_all(engine: &mut Engine, waiting: &Receiver<Job>, stopping: &AtomicBool) {
+async fn answer_all(opened: &mut Opened, interrupt: &Interrupt, waiting: &Receiver<Job>, stopping: &AtomicBool) {
     // One session for all: a client's next turn usually finds its last one still there.
     let mut session = None;
     while let Ok(job) = waiting.recv() {
         match job {
-            Job::Chat(job) => job.answer(engine, &mut session, stopping).await,
-            Job::Embed(job) => job.answer(engine, stopping).await,
+            Job::Chat(job) => job.answer(opened, interrupt, &mut session, stopping).await,
+            Job::Embed(job) => job.answer(opened, interrupt, stopping).await,
         }
     }
 }

@@ -4,6 +4,7 @@ mod bad_files;
 mod chat;
 mod embed;
 mod forms;
+mod gpu;
 mod inspect;
 #[cfg(unix)]
 mod interrupt;

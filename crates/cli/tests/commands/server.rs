@@ -64,9 +64,10 @@ impl Server {
     }
 
     fn of(folder: Folder, model: &str, more: &[&str]) -> Self {
-        let arguments = ["serve", "--model", model, "--port", "0", "--backend", "cpu"];
+        let arguments = ["serve", "--model", model, "--port", "0"];
+        let backend: &[&str] = if more.contains(&"--backend") { &[] } else { &["--backend", "cpu"] };
         let context: &[&str] = if more.contains(&"--context") { &[] } else { &["--context", "100000"] };
-        let mut child = command(&[&arguments, context, more].concat()).spawn().unwrap();
+        let mut child = command(&[&arguments, backend, context, more].concat()).spawn().unwrap();
         let mut stderr = BufReader::new(child.stderr.take().unwrap());
         let mut line = String::new();
         stderr.read_line(&mut line).unwrap();

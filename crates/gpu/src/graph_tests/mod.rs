@@ -1,6 +1,7 @@
 //! A small graph with every operation, run on the device and by the plain functions.
 
 mod adapters;
+mod costs;
 mod failures;
 mod features;
 mod steps;

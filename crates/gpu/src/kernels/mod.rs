@@ -6,6 +6,7 @@ pub(crate) mod attention;
 pub(crate) mod change_logits;
 pub(crate) mod columns;
 pub(crate) mod combine;
+pub(crate) mod copy;
 pub(crate) mod embed;
 pub(crate) mod gate;
 pub(crate) mod gate_up;

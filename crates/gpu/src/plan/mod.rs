@@ -53,6 +53,13 @@ pub(crate) struct Planned {
     pub(crate) many: Vec<Call>,
 }
 
+impl Planned {
+    /// What runs for so many rows.
+    pub(crate) fn calls(&self, rows: usize) -> &[Call] {
+        if rows > 1 && !self.many.is_empty() { &self.many } else { &self.single }
+    }
+}
+
 /// The turns that one rope operation wants for each position.
 pub(crate) struct Turns {
     pub(crate) frequencies: Arc<[f32]>,
