@@ -99,7 +99,7 @@ pub(crate) async fn run(
     }
     let (_, graph) = architectures::build(&gguf, &source, context)?;
     let backend: GpuBackend = probe(common).await?;
-    let batch = defaults.batch.unwrap_or(256);
+    let batch = backend.batch().min(context);
     let options = ExecutorOptions { context, batch, choices: 1, cache: model.cache.into() };
     let mut progress = Progress::new();
     let mut report = |done: u64, total: u64| {

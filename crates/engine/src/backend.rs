@@ -75,6 +75,11 @@ pub trait Backend {
     /// What this is.
     fn describe(&self) -> BackendDescription;
 
+    /// How many tokens a step should take where nobody says: more of them fill a fast device better.
+    fn batch(&self) -> usize {
+        256
+    }
+
     /// Reads the graph's weights in bounded chunks and prepares everything that a step needs.
     fn load<'a>(
         &'a self,

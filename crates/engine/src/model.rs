@@ -21,7 +21,6 @@ use crate::{Constraint, ContextPolicy, EngineError, EngineOptions, GenerateOptio
 
 /// Sessions are longer than this only on request: a cache grows with every position it may hold.
 const DEFAULT_CONTEXT: usize = 4096;
-const DEFAULT_BATCH: usize = 256;
 
 /// A loaded model: tokenizer, chat template and executor.
 pub struct Engine {
@@ -68,7 +67,7 @@ impl Engine {
         let template = ChatTemplate::from_metadata(&gguf.metadata)?;
         let beginning = beginning(&gguf, &tokenizer)?;
         let context = context.min(config.context);
-        let batch = options.batch.unwrap_or(DEFAULT_BATCH).min(context);
+        let batch = options.batch.unwrap_or_else(|| backend.batch()).min(context);
         let file = WeightFile { gguf: &gguf, bytes };
         let executor_options = ExecutorOptions { context, batch, choices: MAX_CHOICES, cache: options.cache };
         let executor = backend.load(&graph, file, executor_options, progress).await?;

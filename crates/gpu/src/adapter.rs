@@ -11,9 +11,11 @@ use nearside_engine::graph::Graph;
 
 use crate::allocation::Allocated;
 use crate::failure::Failure;
+use crate::kernels::tiles::{self, Tile};
 use crate::load;
 use crate::pipelines::Pipelines;
 use crate::self_check;
+use crate::tune;
 
 /// Which of several adapters to prefer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -104,29 +106,25 @@ pub(crate) struct Tuning {
     pub(crate) split: u32,
     /// The most slices the positions are split into for one token.
     pub(crate) slices: u32,
-    /// Whether several tokens are multiplied in tiles held in workgroup memory.
-    pub(crate) tiled: bool,
+    /// The tile in which several tokens are multiplied; none where tiles do not pay.
+    pub(crate) tile: Option<Tile>,
     /// Weight rows of one invocation where they are not.
     pub(crate) rows: u32,
     /// Tokens of one invocation where they are not.
     pub(crate) tokens: u32,
+    /// Operations a second that were measured for products with many tokens; 0 before that.
+    pub(crate) rate: u64,
 }
 
 impl Tuning {
-    fn new(facts: &AdapterFacts) -> Self {
-        // On a CPU a barrier costs more than the memory reads it saves.
-        if facts.software {
-            Self { norm_threads: 16, subgroups: facts.subgroups, split: 1, slices: 4, tiled: false, rows: 4, tokens: 8 }
+    /// What suits most adapters of its kind. On a CPU a barrier costs more than the memory reads it saves.
+    pub(crate) fn new(facts: &AdapterFacts, software: bool) -> Self {
+        let subgroups = facts.subgroups;
+        if software {
+            Self { norm_threads: 16, subgroups, split: 1, slices: 4, tile: None, rows: 4, tokens: 8, rate: 0 }
         } else {
-            Self {
-                norm_threads: 64,
-                subgroups: facts.subgroups,
-                split: 16,
-                slices: 32,
-                tiled: true,
-                rows: 1,
-                tokens: 4,
-            }
+            let tile = Some(tiles::WIDE);
+            Self { norm_threads: 64, subgroups, split: 16, slices: 32, tile, rows: 1, tokens: 4, rate: 0 }
         }
     }
 }
@@ -170,6 +168,7 @@ impl GpuBackend {
     pub async fn probe(options: GpuOptions) -> Result<Self, BackendError> {
         let mut gpu = open(&options).await?;
         self_check::run(&gpu, options.fault).await?;
+        tune::tune(&mut gpu).await?;
         if let Some(Fault::LostAfter(steps)) = options.fault {
             gpu.lost_after = Some(steps);
         }
@@ -199,6 +198,10 @@ impl GpuBackend {
 }
 
 impl Backend for GpuBackend {
+    fn batch(&self) -> usize {
+        tune::batch(self.gpu.tuning.rate)
+    }
+
     fn describe(&self) -> BackendDescription {
         let facts = &self.gpu.facts;
         let features = [("shader-f16", facts.f16), ("subgroups", facts.subgroups), ("software", facts.software)];
@@ -267,7 +270,7 @@ pub(crate) async fn open(options: &GpuOptions) -> Result<Gpu, BackendError> {
         .map_err(|error| no_adapter(format!("the adapter gave no device: {error}")))?;
     let failure = Failure::watch(&device);
     let facts = facts(&adapter.get_info(), &device);
-    let tuning = Tuning::new(&facts);
+    let tuning = Tuning::new(&facts, facts.software);
     Ok(Gpu {
         device,
         queue,

@@ -52,6 +52,8 @@ pub(crate) struct GpuExecutor {
     pub(crate) counters: Counters,
     /// The step's buffer as it is written, kept for its room.
     pub(crate) staging: Vec<u32>,
+    /// The cache that the first conversation gets.
+    pub(crate) spare: Option<Cache>,
     pub(crate) _allocations: Allocations,
 }
 
@@ -199,7 +201,7 @@ impl GpuExecutor {
         let scope = bound::scope(&self.gpu);
         let (bound, room) = Bound::new(&self.gpu, &self.resources, &plan);
         let mut made = bound.resources();
-        for cache in self.caches.iter_mut().flatten() {
+        for cache in self.caches.iter_mut().flatten().chain(&mut self.spare) {
             cache.groups = bound.bind_cache(&self.gpu, &self.resources, &cache.buffers);
             made += cache.groups.len();
         }
@@ -274,7 +276,11 @@ impl Executor for GpuExecutor {
     }
 
     fn create_cache(&mut self) -> Result<CacheId, BackendError> {
-        let cache = self.new_cache()?;
+        self.gpu.check()?;
+        let cache = match self.spare.take() {
+            Some(cache) => cache,
+            None => self.new_cache()?,
+        };
         Ok(self.keep_cache(cache))
     }
 

@@ -17,8 +17,10 @@
 //!
 //! Nothing here needs `shader-f16`, subgroups or any limit above WebGPU's defaults. Sums are taken in
 //! 32 bits; halves are unpacked with WGSL's own functions. Subgroups, where the adapter has them and
-//! [`GpuOptions`] allows, shorten the norms' reductions. `shader-f16` is reported and not used: no
-//! kernel here is bound by half-precision arithmetic.
+//! [`GpuOptions`] allows, shorten the norms' reductions. With `shader-f16` decoded weights may wait as
+//! halves in workgroup memory; sums are taken in 32 bits all the same. Which tile the products of a prompt
+//! are computed in is measured when the adapter is opened, and how many tokens a step takes follows from
+//! the rate: no dispatch should keep a page's screen waiting.
 //!
 //! An adapter is trusted after it has done a small computation rightly: [`GpuBackend::probe`] fails with
 //! the reason otherwise, and the caller takes the CPU. A device that goes away is an error at the next
@@ -50,6 +52,7 @@ mod arbitrary;
 mod binding;
 mod bound;
 mod cache;
+mod clock;
 mod encoding;
 mod executor;
 mod failure;
@@ -65,12 +68,15 @@ mod profile;
 mod quants;
 mod readback;
 mod reads;
+mod room;
 mod self_check;
 mod small_model;
 mod stopwatch;
 mod template;
 #[cfg(test)]
 mod testing;
+mod tune;
+mod warm_up;
 mod weights;
 
 #[doc(hidden)]

@@ -13,8 +13,10 @@ use crate::executor::{GpuExecutor, Left};
 use crate::kernels::change_logits;
 use crate::kernels::sample::{Deal, RESULT_WORDS};
 use crate::low_rank::Adapters;
-use crate::plan::{one_token_words, peak_words, plan, slot_rows, stride, turn_count};
+use crate::pipelines::Compiling;
+use crate::plan::{Planned, one_token_words, peak_words, plan, slot_rows, stride, turn_count};
 use crate::readback::Readback;
+use crate::tune::most_tokens;
 use crate::weights::Weights;
 
 /// Uploads, plans, compiles and binds everything that steps need.
@@ -29,17 +31,21 @@ pub(crate) async fn load(
     graph.check()?;
     let mut allocations = Allocations::new(gpu);
     let options = fitting_options(gpu, graph, options)?;
-    let weights = Weights::load(gpu, graph, &file, &mut allocations, progress).await?;
+    let weights = Weights::room(gpu, graph, &file, &mut allocations).await?;
     let weight_bytes = weights.bytes;
     let resources = resources(gpu, graph, weights, options, &mut allocations).await?;
     let readback = Readback::new(gpu, graph, options, &mut allocations).await?;
     let plan = plan(graph, &resources.weights, &resources.adapters, gpu.tuning, options)?;
+    // What takes long is compiled while the weights are read.
+    let compiling = Compiling::start(gpu, plan.calls.iter().flat_map(Planned::programs));
+    resources.weights.fill(gpu, graph, &file, progress).await?;
+    compiling.finish();
     let scope = bound::scope(gpu);
     let (bound, room) = Bound::new(gpu, &resources, &plan);
     bound::verdict(scope).await?;
     room.await?;
     gpu.check()?;
-    Ok(GpuExecutor {
+    let mut executor = GpuExecutor {
         gpu: gpu.clone(),
         graph: graph.clone(),
         options,
@@ -53,8 +59,11 @@ pub(crate) async fn load(
         next_ticket: 0,
         counters: Counters { weight_bytes, ..Counters::default() },
         staging: Vec::new(),
+        spare: None,
         _allocations: allocations,
-    })
+    };
+    executor.warm_up().await?;
+    Ok(executor)
 }
 
 /// The options lowered to what the device can do.
@@ -67,6 +76,7 @@ fn fitting_options(gpu: &Gpu, graph: &Graph, options: ExecutorOptions) -> Result
     let widest = body.map(|(width, _)| stride(*width) as u64 * 4).max().unwrap_or(1).max(1);
     let most = gpu.facts.max_storage_binding_size / widest;
     let batch = options.batch.min(usize::try_from(most).unwrap_or(usize::MAX)).min(context);
+    let batch = batch.min(most_tokens(graph, ExecutorOptions { context, ..options }, &gpu.tuning));
     if context == 0 || batch == 0 {
         return Err(BackendError::Unsupported {
             what: format!("a context of {} in steps of {}", options.context, options.batch),

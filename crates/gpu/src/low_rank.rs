@@ -8,7 +8,8 @@ use wgpu::Buffer;
 use crate::adapter::Gpu;
 use crate::allocation::{ALIGNMENT, Allocations, STORAGE, Verdict};
 use crate::quants::{LANES, Packing, Planes, packing};
-use crate::weights::{Matrix, Piece, rows_per_piece};
+use crate::room::rows_per_piece;
+use crate::weights::{Matrix, Piece};
 
 /// The change of one weight.
 pub(crate) struct Part {

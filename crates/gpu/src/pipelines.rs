@@ -1,7 +1,9 @@
 //! Programs become pipelines, each once for a device: a model that is loaded again finds its own.
 
-use std::collections::HashMap;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::collections::{HashMap, HashSet};
+#[cfg(not(target_arch = "wasm32"))]
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use wgpu::{BindGroupLayout, ComputePipeline};
 
@@ -29,15 +31,75 @@ struct Compilations {
 impl Pipelines {
     /// The pipeline of a program, compiled now if it was not before.
     pub(crate) fn get(&self, gpu: &Gpu, program: &Program) -> Compiled {
-        let mut held = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(compiled) = held.compiled.get(program) {
+        if let Some(compiled) = self.held().compiled.get(program) {
             return compiled.clone();
         }
-        let layout =
-            held.layouts.entry(program.bindings.clone()).or_insert_with(|| layout(gpu, &program.bindings)).clone();
+        let bindings = &program.bindings;
+        let layout = self.held().layouts.entry(bindings.clone()).or_insert_with(|| layout(gpu, bindings)).clone();
+        // Others may compile meanwhile.
         let compiled = compile(gpu, program, &layout);
-        held.compiled.insert(program.clone(), compiled.clone());
-        compiled
+        self.held().compiled.entry(program.clone()).or_insert(compiled).clone()
+    }
+
+    /// Those that were not compiled before, each once.
+    fn missing<'a>(&self, programs: impl Iterator<Item = &'a Program>) -> Vec<Program> {
+        let held = self.held();
+        let mut seen = HashSet::new();
+        programs.filter(|program| !held.compiled.contains_key(program) && seen.insert(*program)).cloned().collect()
+    }
+
+    /// How many there are.
+    #[cfg(test)]
+    pub(crate) fn count(&self) -> usize {
+        self.held().compiled.len()
+    }
+
+    fn held(&self) -> MutexGuard<'_, Compilations> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Programs on their way to pipelines. Natively threads compile them; in a browser another process does, so that
+/// they need only be asked for.
+pub(crate) struct Compiling {
+    #[cfg(not(target_arch = "wasm32"))]
+    threads: Vec<std::thread::JoinHandle<()>>,
+}
+
+impl Compiling {
+    #[cfg(not(target_arch = "wasm32"))]
+    pub(crate) fn start<'a>(gpu: &Gpu, programs: impl Iterator<Item = &'a Program>) -> Self {
+        let programs = Arc::new(gpu.pipelines.missing(programs));
+        let next = Arc::new(AtomicUsize::new(0));
+        let wanted = std::thread::available_parallelism().map_or(1, usize::from).min(programs.len());
+        let spawn = |_| {
+            let (gpu, programs, next) = (gpu.clone(), Arc::clone(&programs), Arc::clone(&next));
+            let work = move || {
+                while let Some(program) = programs.get(next.fetch_add(1, Ordering::Relaxed)) {
+                    gpu.pipelines.get(&gpu, program);
+                }
+            };
+            // Without a thread the pipelines are compiled when they are bound.
+            std::thread::Builder::new().name("pipelines".to_owned()).spawn(work).ok()
+        };
+        Self { threads: (0..wanted).filter_map(spawn).collect() }
+    }
+
+    #[cfg(target_arch = "wasm32")]
+    pub(crate) fn start<'a>(gpu: &Gpu, programs: impl Iterator<Item = &'a Program>) -> Self {
+        for program in gpu.pipelines.missing(programs) {
+            gpu.pipelines.get(gpu, &program);
+        }
+        Self {}
+    }
+
+    /// Waits for the rest.
+    pub(crate) fn finish(self) {
+        #[cfg(not(target_arch = "wasm32"))]
+        for thread in self.threads {
+            // What a thread did not bring to its end is compiled when it is bound.
+            let _ = thread.join();
+        }
     }
 }
 
@@ -83,4 +145,22 @@ fn compile(gpu: &Gpu, program: &Program, layout: &BindGroupLayout) -> Compiled {
         cache: None,
     });
     Compiled { pipeline, layout: layout.clone() }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Compiling, Pipelines};
+    use crate::kernels::{copy, rope, sample};
+    use crate::testing::{Gpu, each_gpu};
+
+    #[test]
+    fn programs_are_compiled_once_each_and_beside_each_other() {
+        each_gpu(|gpu| {
+            let gpu = Gpu { pipelines: Pipelines::default(), ..gpu.clone() };
+            let programs = [copy::program(), rope::program(), copy::program(), sample::choose()];
+            assert_eq!(gpu.pipelines.missing(programs.iter()).len(), 3);
+            Compiling::start(&gpu, programs.iter()).finish();
+            assert_eq!((gpu.pipelines.count(), gpu.pipelines.missing(programs.iter()).len()), (3, 0));
+        });
+    }
 }

@@ -5,34 +5,59 @@ use std::sync::OnceLock;
 use wgpu::{Buffer, BufferUsages};
 
 pub(crate) use crate::adapter::Gpu;
-use crate::adapter::{GpuOptions, open};
+use crate::adapter::{GpuOptions, Tuning, open};
 use crate::allocation::Allocated;
 pub(crate) use crate::arbitrary::Random;
 use crate::arbitrary::random_rows;
 use crate::header::Header;
-use crate::kernels::{Grid, Program};
+use crate::kernels::{Grid, Program, tiles};
 use crate::quants::{Packing, Planes, decode, packing};
 
-/// What is asked of each software adapter: everything it has, and as little as any has.
-const KINDS: [(bool, bool); 2] = [(true, false), (false, true)];
+/// What is asked of a software adapter.
+#[derive(Debug, Clone, Copy)]
+struct Kind {
+    f16: bool,
+    subgroups: bool,
+    least_limits: bool,
+    /// Whether it is tuned as the software it is, or as a real GPU.
+    as_software: bool,
+}
 
-fn find(kinds: &[(bool, bool)]) -> Vec<(String, Gpu)> {
+/// All combinations of what not every adapter has; the last one is as little as any has.
+const KINDS: [Kind; 4] = [
+    Kind { f16: true, subgroups: true, least_limits: false, as_software: true },
+    Kind { f16: true, subgroups: false, least_limits: true, as_software: false },
+    Kind { f16: false, subgroups: true, least_limits: false, as_software: false },
+    Kind { f16: false, subgroups: false, least_limits: true, as_software: true },
+];
+
+fn find(kinds: &[Kind]) -> Vec<(String, Gpu)> {
     let mut found = Vec::new();
     for name in ["llvmpipe", "SwiftShader"] {
-        for &(features, least_limits) in kinds {
+        for &kind in kinds {
             let options = GpuOptions {
                 adapter: Some(name.to_owned()),
-                allow_subgroups: features,
-                allow_f16: features,
-                least_limits,
+                allow_subgroups: kind.subgroups,
+                allow_f16: kind.f16,
+                least_limits: kind.least_limits,
                 ..GpuOptions::default()
             };
             match pollster::block_on(open(&options)) {
-                Ok(gpu) => {
-                    let (f16, subgroups) = (gpu.facts.f16, gpu.facts.subgroups);
-                    found.push((format!("{name}, f16: {f16}, subgroups: {subgroups}, least: {least_limits}"), gpu));
+                Ok(gpu) if (gpu.facts.f16, gpu.facts.subgroups) != (kind.f16, kind.subgroups) => {
+                    eprintln!("skipped: {name} has not all of {kind:?}");
                 }
-                Err(error) => eprintln!("skipped: {name}: {error}"),
+                Ok(mut gpu) => {
+                    gpu.tuning = Tuning::new(&gpu.facts, kind.as_software);
+                    if kind.f16 {
+                        gpu.tuning.tile = gpu.tuning.tile.map(|_| tiles::HALVES);
+                    }
+                    found.push((format!("{name}, {kind:?}"), gpu));
+                }
+                // One that is not there lacks all kinds of it.
+                Err(error) => {
+                    eprintln!("skipped: {name}: {error}");
+                    break;
+                }
             }
         }
     }
@@ -52,7 +77,7 @@ pub(crate) fn each_new_gpu(test: impl Fn(&Gpu)) {
     }
 }
 
-/// Runs a test on every adapter that is there, with all it has and with the least.
+/// Runs a test on every adapter that is there, with and without `shader-f16` and subgroups.
 pub(crate) fn each_gpu(test: impl Fn(&Gpu)) {
     for (name, gpu) in gpus() {
         eprintln!("on {name}");

@@ -8,11 +8,12 @@ use nearside_gguf::TensorInfo;
 use wgpu::Buffer;
 
 use crate::adapter::Gpu;
-use crate::allocation::{ALIGNMENT, Allocations, STORAGE};
+use crate::allocation::Allocations;
 use crate::kernels::round;
 use crate::plan::blocks::{Block, Members};
 use crate::quants::{LANES, Packing, Planes, packing};
 use crate::readback;
+use crate::room::Room;
 
 /// The most of the file held at once; a wider group of rows is read whole.
 const CHUNK: usize = 4 << 20;
@@ -66,27 +67,18 @@ pub(crate) struct Weights {
 }
 
 impl Weights {
-    /// Uploads everything that the graph uses.
-    pub(crate) async fn load(
+    /// Makes room for everything that the graph uses.
+    pub(crate) async fn room(
         gpu: &Gpu,
         graph: &Graph,
         file: &WeightFile<'_>,
         allocations: &mut Allocations,
-        progress: &mut LoadProgress<'_>,
     ) -> Result<Self, BackendError> {
         let tensors = find_tensors(graph, file)?;
-        let mut upload = Upload {
-            gpu,
-            file,
-            progress,
-            done: 0,
-            total: tensors.iter().map(|tensor| tensor.size).sum(),
-            in_flight: 0,
-            allocated: 0,
-        };
         let (as_matrix, as_vector) = uses(graph);
         let stacks = stacks(graph, &tensors);
-        let mut weights = Self { bytes: 0, ..Self::default() };
+        let mut room = Room { gpu, allocations, bytes: 0 };
+        let mut weights = Self::default();
         weights.matrices.resize_with(tensors.len(), || None);
         for (index, (spec, tensor)) in graph.weights.iter().zip(&tensors).enumerate() {
             let packing = packing(tensor.data_type).ok_or_else(|| BackendError::Unsupported {
@@ -97,36 +89,55 @@ impl Weights {
             if as_matrix[index] && weights.matrices[index].is_none() {
                 let stack = stacks.iter().find(|stack| stack.contains(&index));
                 let members: Vec<_> = stack.into_iter().flatten().map(|member| tensors[*member]).collect();
-                if let (Some(stack), Some(room)) = (stack, upload.stack(&members, packing, allocations).await?) {
-                    weights.bytes += upload.allocated;
-                    for (member, matrix) in stack.iter().zip(room) {
+                if let (Some(stack), Some(stacked)) = (stack, room.stack(&members, packing).await?) {
+                    for (member, matrix) in stack.iter().zip(stacked) {
                         weights.matrices[*member] = Some(matrix);
                     }
                 } else {
-                    weights.matrices[index] = Some(upload.matrix(tensor, packing, allocations).await?);
-                    weights.bytes += upload.allocated;
+                    weights.matrices[index] = Some(room.matrix(tensor, packing).await?);
                 }
             }
-            for piece in weights.matrices[index].iter().flat_map(|matrix| &matrix.pieces) {
-                upload.fill(tensor, packing, tensor.columns() as usize, piece).await?;
-            }
-            let vector = if as_vector[index] { Some(upload.vector(tensor, packing, allocations).await?) } else { None };
-            weights.bytes += vector.as_ref().map_or(0, Buffer::size);
-            weights.vectors.push(vector);
-            upload.advance(tensor.size)?;
+            weights.vectors.push(if as_vector[index] { Some(room.vector(tensor).await?) } else { None });
         }
         for block in Block::all(graph) {
             let layout = block.layout(|weight| tensors[weight.0].data_type);
             for members in [block.biases(&layout), block.norm_weights()].into_iter().flatten() {
                 if weights.joined(&members).is_none() {
-                    let buffer = upload.joined(&members, &tensors, allocations).await?;
-                    weights.bytes += buffer.size();
+                    let buffer = room.joined(&members).await?;
                     weights.joined.push(Joined { members, buffer });
                 }
             }
         }
-        upload.settle().await?;
+        weights.bytes = room.bytes;
         Ok(weights)
+    }
+
+    /// Reads and uploads everything.
+    pub(crate) async fn fill(
+        &self,
+        gpu: &Gpu,
+        graph: &Graph,
+        file: &WeightFile<'_>,
+        progress: &mut LoadProgress<'_>,
+    ) -> Result<(), BackendError> {
+        let tensors = find_tensors(graph, file)?;
+        let total = tensors.iter().map(|tensor| tensor.size).sum();
+        let mut upload = Upload { gpu, file, progress, done: 0, total, in_flight: 0 };
+        for (tensor, (matrix, vector)) in tensors.iter().zip(self.matrices.iter().zip(&self.vectors)) {
+            for (matrix, piece) in
+                matrix.iter().flat_map(|matrix| matrix.pieces.iter().map(move |piece| (matrix, piece)))
+            {
+                upload.fill(tensor, matrix.packing, matrix.columns, piece).await?;
+            }
+            if let (Some(vector), Some(packing)) = (vector, packing(tensor.data_type)) {
+                upload.vector(tensor, packing, vector, 0).await?;
+            }
+            upload.advance(tensor.size)?;
+        }
+        for joined in &self.joined {
+            upload.joined(joined, &tensors).await?;
+        }
+        upload.settle().await
     }
 
     /// Where some vectors lie side by side.
@@ -213,80 +224,9 @@ struct Upload<'a, 'b> {
     done: u64,
     total: u64,
     in_flight: u64,
-    /// Bytes of the matrix, or of the two, for which there was room made last.
-    allocated: u64,
 }
 
 impl Upload<'_, '_> {
-    /// Room for a matrix, in as many pieces as it takes.
-    async fn matrix(
-        &mut self,
-        tensor: &TensorInfo,
-        packing: &'static Packing,
-        allocations: &mut Allocations,
-    ) -> Result<Matrix, BackendError> {
-        let (rows, columns) = (tensor.rows() as usize, tensor.columns() as usize);
-        let rows_per_piece = rows_per_piece(self.gpu, packing, columns, &tensor.name)?;
-        let mut matrix = Matrix { packing, columns, pieces: Vec::new() };
-        let (mut first_row, mut allocated) = (0, 0);
-        while first_row < rows {
-            let piece_rows = rows_per_piece.min(rows - first_row);
-            let room = self.room(tensor, packing, piece_rows.div_ceil(LANES), allocations).await?;
-            allocated += self.allocated;
-            matrix.pieces.push(Piece { first_row, rows: piece_rows, ..room });
-            first_row += piece_rows;
-        }
-        self.allocated = allocated;
-        Ok(matrix)
-    }
-
-    /// Room for several matrices in one buffer, if they are alike and it is large enough.
-    async fn stack(
-        &mut self,
-        stack: &[&TensorInfo],
-        packing: &'static Packing,
-        allocations: &mut Allocations,
-    ) -> Result<Option<Vec<Matrix>>, BackendError> {
-        let Some(first) = stack.first() else { return Ok(None) };
-        let columns = first.columns() as usize;
-        let alike = stack.iter().all(|tensor| {
-            let whole = (tensor.rows() as usize).is_multiple_of(LANES);
-            tensor.data_type == first.data_type && tensor.columns() == first.columns() && whole
-        });
-        let rows: usize = stack.iter().map(|tensor| tensor.rows() as usize).sum();
-        let most = rows_per_piece(self.gpu, packing, columns, &first.name)?;
-        if !alike || rows > most {
-            return Ok(None);
-        }
-        let room = self.room(first, packing, rows / LANES, allocations).await?;
-        let mut first_group = 0;
-        let matrices = stack.iter().map(|tensor| {
-            let rows = tensor.rows() as usize;
-            let piece = Piece { rows, first_group, ..room.clone() };
-            first_group += rows / LANES;
-            Matrix { packing, columns, pieces: vec![piece] }
-        });
-        Ok(Some(matrices.collect()))
-    }
-
-    /// A buffer for some groups of rows.
-    async fn room(
-        &mut self,
-        tensor: &TensorInfo,
-        packing: &Packing,
-        groups: usize,
-        allocations: &mut Allocations,
-    ) -> Result<Piece, BackendError> {
-        let (quants, extras) = packing.group_bytes(tensor.columns() as usize);
-        let quant_bytes = groups as u64 * quants as u64;
-        let extra_bytes = packing.table_bytes() + groups as u64 * extras as u64;
-        let extras_offset = quant_bytes.next_multiple_of(ALIGNMENT);
-        let size = extras_offset + extra_bytes;
-        let buffer = allocations.buffer(self.gpu, size, STORAGE, &format!("tensor `{}`", tensor.name)).await?;
-        self.allocated = quant_bytes + extra_bytes;
-        Ok(Piece { buffer, first_row: 0, rows: 0, first_group: 0, quant_bytes, extras_offset, extra_bytes })
-    }
-
     /// Reads, packs and writes a piece, some groups of rows at a time.
     async fn fill(
         &mut self,
@@ -326,43 +266,22 @@ impl Upload<'_, '_> {
         Ok(())
     }
 
-    /// Uploads a tensor as plain floats.
-    async fn vector(
-        &mut self,
-        tensor: &TensorInfo,
-        packing: &Packing,
-        allocations: &mut Allocations,
-    ) -> Result<Buffer, BackendError> {
-        let purpose = format!("tensor `{}`", tensor.name);
-        let size = tensor.rows().saturating_mul(tensor.columns()).saturating_mul(4);
-        let buffer = allocations.buffer(self.gpu, size, STORAGE, &purpose).await?;
-        self.floats(tensor, packing, &buffer, 0).await?;
-        Ok(buffer)
-    }
-
     /// Uploads some tensors as plain floats, side by side.
-    async fn joined(
-        &mut self,
-        members: &Members,
-        tensors: &[&TensorInfo],
-        allocations: &mut Allocations,
-    ) -> Result<Buffer, BackendError> {
-        let size: usize = members.iter().map(|member| member.1 * 4).sum();
-        let buffer = allocations.buffer(self.gpu, size as u64, STORAGE, "small tensors side by side").await?;
+    async fn joined(&mut self, joined: &Joined, tensors: &[&TensorInfo]) -> Result<(), BackendError> {
         let mut at = 0;
-        for (member, length) in members {
+        for (member, length) in &joined.members {
             if let Some(tensor) = member.and_then(|index| tensors.get(index))
                 && let Some(packing) = packing(tensor.data_type)
             {
-                self.floats(tensor, packing, &buffer, at).await?;
+                self.vector(tensor, packing, &joined.buffer, at).await?;
             }
             at += *length as u64 * 4;
         }
-        Ok(buffer)
+        Ok(())
     }
 
-    /// Writes a tensor as plain floats.
-    async fn floats(
+    /// Uploads a tensor as plain floats.
+    async fn vector(
         &mut self,
         tensor: &TensorInfo,
         packing: &Packing,
@@ -410,22 +329,4 @@ impl Upload<'_, '_> {
 
 fn tensor_share(rows: usize, row_bytes: usize) -> u64 {
     (rows * row_bytes) as u64
-}
-
-/// How many rows of a matrix fit a buffer and a binding, in whole groups.
-pub(crate) fn rows_per_piece(gpu: &Gpu, packing: &Packing, columns: usize, name: &str) -> Result<usize, BackendError> {
-    let facts = &gpu.facts;
-    let (quants, extras) = packing.group_bytes(columns);
-    let spare = facts.max_storage_binding_size.saturating_sub(packing.table_bytes());
-    let by_binding = spare / quants.max(extras).max(1) as u64;
-    let spare = facts.max_buffer_size.saturating_sub(ALIGNMENT + packing.table_bytes());
-    let by_buffer = spare / (quants + extras).max(1) as u64;
-    match by_binding.min(by_buffer) {
-        0 => Err(BackendError::Unsupported {
-            what: format!("a row of {columns} elements (tensor `{name}`)"),
-            backend: "GPU",
-            remedy: "use the CPU backend",
-        }),
-        groups => Ok(usize::try_from(groups).unwrap_or(usize::MAX).saturating_mul(LANES)),
-    }
 }

@@ -9,7 +9,7 @@ use std::time::Instant;
 use nearside_engine::evaluation::{CLEAR_MARGIN, parity};
 use nearside_engine::{Event, GenerateOptions, Sampling};
 use nearside_gguf::Gguf;
-use support::{backend, engine, model, vectors};
+use support::{backend, engine, least_backend, model, vectors};
 
 fn check(adapter: &str, allow_subgroups: bool, file: &str, name: &str) {
     let (Some(backend), Some(file)) = (backend(adapter, allow_subgroups), model(file)) else {
@@ -54,8 +54,13 @@ fn smollm2_agrees_on_lavapipe() {
 
 #[test]
 fn greedy_steps_agree_and_are_one_submit_of_one_pass_each() {
-    for (adapter, allow_subgroups) in [("llvmpipe", true), ("SwiftShader", false)] {
-        let (Some(backend), Some(file)) = (backend(adapter, allow_subgroups), model(SMOLLM2.0)) else {
+    let kinds = [
+        ("llvmpipe", backend("llvmpipe", true)),
+        ("llvmpipe with the least limits", least_backend("llvmpipe")),
+        ("SwiftShader", backend("SwiftShader", false)),
+    ];
+    for (adapter, backend) in kinds {
+        let (Some(backend), Some(file)) = (backend, model(SMOLLM2.0)) else {
             continue;
         };
         let start = Instant::now();
@@ -96,6 +101,11 @@ fn greedy_steps_agree_and_are_one_submit_of_one_pass_each() {
         assert_eq!(counters.submits, counters.steps);
         assert_eq!(counters.passes, counters.steps);
         assert_eq!(counters.late_resources, 0);
+        // Only for the last token nothing more was under way.
+        assert_eq!(counters.blocking_syncs, 1);
+        // The embedding's table is the head too; a step reads one of its rows more.
+        let read = counters.weight_bytes_read as f64 / (counters.steps * stored) as f64;
+        assert!((0.98..=1.02).contains(&read), "a step reads {read:.3} times what is stored");
         // A layer of one token is a norm, the products for all heads, attention in slices and what puts them
         // together, the product after it, a norm, both gated products with their activation, and the last
         // one; then come embedding, norm, last row, head and choice. The prompt's step takes more apart.

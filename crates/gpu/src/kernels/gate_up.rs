@@ -40,7 +40,7 @@ impl Split {
     pub(crate) fn new(units: u32, tuning: &Tuning) -> Self {
         match Shape::single(units, tuning) {
             Shape::Rows { rows, split, .. } => Self { rows: (rows / 2).max(1), split },
-            Shape::Tiled => Self { rows: 1, split: 1 },
+            Shape::Tiled(_) => Self { rows: 1, split: 1 },
         }
     }
 }

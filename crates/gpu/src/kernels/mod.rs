@@ -20,6 +20,7 @@ pub(crate) mod rope_store;
 pub(crate) mod round;
 pub(crate) mod sample;
 pub(crate) mod store_cache;
+pub(crate) mod tiles;
 
 use crate::template::{Definition, render};
 
@@ -55,6 +56,11 @@ impl Program {
         let mut all = vec![include_str!("prelude.wgsl")];
         all.extend(parts);
         Self { label, source: render(&all, definitions), bindings: bindings.into_iter().collect() }
+    }
+
+    /// The same as a program that may use `f16`.
+    fn with_halves(self, halves: bool) -> Self {
+        if halves { Self { source: format!("enable f16;\n{}", self.source), ..self } } else { self }
     }
 }
 

@@ -54,6 +54,11 @@ pub(crate) struct Planned {
 }
 
 impl Planned {
+    /// Everything that is to be compiled for it.
+    pub(crate) fn programs(&self) -> impl Iterator<Item = &Program> {
+        self.single.iter().chain(&self.many).map(|call| &call.program)
+    }
+
     /// What runs for so many rows.
     pub(crate) fn calls(&self, rows: usize) -> &[Call] {
         if rows > 1 && !self.many.is_empty() { &self.many } else { &self.single }

@@ -97,7 +97,7 @@ impl Planner<'_> {
             Some(rows) if rows.source == output.source => Residual::Output,
             Some(_) => Residual::Separate,
         };
-        let shapes = (Shape::single(units as u32, &self.tuning), Shape::many(&self.tuning));
+        let shapes = (Shape::single(units as u32, &self.tuning), Shape::many(packing, &self.tuning));
         for (index, piece) in matrix.pieces.iter().enumerate() {
             let params = matmul::Params {
                 row_limit: self.row_limit(),

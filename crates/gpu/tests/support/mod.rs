@@ -55,6 +55,26 @@ pub(crate) fn vectors(name: &str) -> ParityVectors {
 /// The adapter with that in its name, if there is one.
 pub(crate) fn backend(adapter: &str, allow_subgroups: bool) -> Option<GpuBackend> {
     let options = GpuOptions { adapter: Some(adapter.to_owned()), allow_subgroups, ..GpuOptions::default() };
+    backend_with(adapter, options)
+}
+
+/// The same with no more than any adapter has.
+pub(crate) fn least_backend(adapter: &str) -> Option<GpuBackend> {
+    let least = GpuOptions {
+        adapter: Some(adapter.to_owned()),
+        allow_subgroups: false,
+        allow_f16: false,
+        least_limits: true,
+        ..GpuOptions::default()
+    };
+    let backend = backend_with(adapter, least)?;
+    let facts = backend.facts();
+    assert_eq!((facts.max_storage_binding_size, facts.max_workgroup_invocations), (128 << 20, 256), "{facts:?}");
+    assert!(facts.max_workgroup_memory <= 32 << 10 && !facts.f16 && !facts.subgroups, "{facts:?}");
+    Some(backend)
+}
+
+fn backend_with(adapter: &str, options: GpuOptions) -> Option<GpuBackend> {
     match pollster::block_on(GpuBackend::probe(options)) {
         Ok(backend) => Some(backend),
         Err(error) => {
