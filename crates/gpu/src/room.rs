@@ -20,7 +20,11 @@ pub(crate) struct Room<'a> {
 
 impl Room<'_> {
     /// Room for a matrix, in as many pieces as it takes.
-    pub(crate) async fn matrix(&mut self, tensor: &TensorInfo, packing: &'static Packing) -> Result<Matrix, BackendError> {
+    pub(crate) async fn matrix(
+        &mut self,
+        tensor: &TensorInfo,
+        packing: &'static Packing,
+    ) -> Result<Matrix, BackendError> {
         let (rows, columns) = (tensor.rows() as usize, tensor.columns() as usize);
         let rows_per_piece = rows_per_piece(self.gpu, packing, columns, &tensor.name)?;
         let mut matrix = Matrix { packing, columns, pieces: Vec::new() };

@@ -103,9 +103,10 @@ fn greedy_steps_agree_and_are_one_submit_of_one_pass_each() {
         assert_eq!(counters.late_resources, 0);
         // Only for the last token nothing more was under way.
         assert_eq!(counters.blocking_syncs, 1);
-        // The embedding's table is the head too; a step reads one of its rows more.
+        // The embedding's table is the head too; a step reads one of its rows more. A slow adapter reads the
+        // prompt in several steps, and only the last of them needs the head.
         let read = counters.weight_bytes_read as f64 / (counters.steps * stored) as f64;
-        assert!((0.98..=1.02).contains(&read), "a step reads {read:.3} times what is stored");
+        assert!((0.9..=1.02).contains(&read), "a step reads {read:.3} times what is stored");
         // A layer of one token is a norm, the products for all heads, attention in slices and what puts them
         // together, the product after it, a norm, both gated products with their activation, and the last
         // one; then come embedding, norm, last row, head and choice. The prompt's step takes more apart.

@@ -58,9 +58,11 @@ fn kernels_are_timed_beside_plain_copies() {
     let folder = Folder::new();
     let Some(report) = bench(&folder.model(), &["--kernels", "--context", "200"]) else { return };
     assert!(report["copy"]["gigabytes_per_second"].as_f64().unwrap() > 0.0, "{report}");
-    for (step, tokens, position) in [("decode", 1, 20), ("prefill", 20, 0)] {
+    // A slow adapter reads the prompt in several steps.
+    for (step, least, most, position) in [("decode", 1, 1, 20), ("prefill", 8, 20, 0)] {
         let step = &report[step];
-        assert_eq!((&step["tokens"], &step["position"]), (&json!(tokens), &json!(position)), "{report}");
+        assert!((least..=most).contains(&step["tokens"].as_u64().unwrap()), "{report}");
+        assert_eq!(step["position"], position, "{report}");
         let kernels = step["kernels"].as_array().unwrap();
         let count: u64 = kernels.iter().map(|kernel| kernel["count"].as_u64().unwrap()).sum();
         assert_eq!(step["dispatches"], count, "{report}");

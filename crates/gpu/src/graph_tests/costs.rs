@@ -1,9 +1,43 @@
-//! What a step asks of the device, and how its time is told apart.
+//! What loading and a step ask of the device, and how a step's time is told apart.
 
-use nearside_engine::backend::{Executor, StepInput, Want};
+use std::ops::ControlFlow;
+use std::time::{Duration, Instant};
 
-use super::{GREEDY, choices, executor, model, submit};
-use crate::testing::each_gpu;
+use nearside_engine::backend::{BackendError, Executor, StepInput, Want};
+
+use super::{GREEDY, OPTIONS, choices, executor, model, submit, try_load};
+use crate::pipelines::Pipelines;
+use crate::testing::{Gpu, each_gpu};
+
+#[test]
+fn pipelines_are_asked_for_before_the_first_weight_is_read_and_none_is_later() {
+    let model = model();
+    each_gpu(|gpu| {
+        let fresh = || Gpu { pipelines: Pipelines::default(), ..gpu.clone() };
+        let gpu = fresh();
+        let mut executor = executor(&gpu, &model);
+        let all = gpu.pipelines.count();
+        // The first conversation finds everything there, its cache included.
+        let cache = executor.create_cache().expect("room");
+        let want = Want::Sample(&[GREEDY], 2);
+        let prompt = submit(&mut executor, cache, 0, StepInput::Tokens(&[1, 2, 3]), want);
+        let token = submit(&mut executor, cache, 3, StepInput::Sampled, want);
+        choices(&mut executor, prompt);
+        choices(&mut executor, token);
+        assert_eq!((gpu.pipelines.count(), executor.counters().late_resources), (all, 0));
+        // Steps that warm up are nobody's.
+        assert_eq!(executor.counters().steps, 2);
+        // A load that is broken off at its first weight has asked for all of them.
+        let gpu = fresh();
+        let result = try_load(&gpu, &model, model.tensors.clone(), OPTIONS, ControlFlow::Break(()));
+        assert_eq!(result.err(), Some(BackendError::Cancelled));
+        let started = Instant::now();
+        while gpu.pipelines.count() < all {
+            assert!(started.elapsed() < Duration::from_mins(2), "{} of {all}", gpu.pipelines.count());
+            std::thread::sleep(Duration::from_millis(10));
+        }
+    });
+}
 
 #[test]
 fn a_decoded_token_is_one_submit_of_one_pass_and_nobody_waits_for_it() {
