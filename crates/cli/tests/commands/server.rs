@@ -69,9 +69,16 @@ impl Server {
         let context: &[&str] = if more.contains(&"--context") { &[] } else { &["--context", "100000"] };
         let mut child = command(&[&arguments, backend, context, more].concat()).spawn().unwrap();
         let mut stderr = BufReader::new(child.stderr.take().unwrap());
-        let mut line = String::new();
-        stderr.read_line(&mut line).unwrap();
-        let address = line.trim().strip_prefix("listening on http://").unwrap_or_else(|| panic!("{line}")).to_owned();
+        let mut said = String::new();
+        let address = loop {
+            let mut line = String::new();
+            assert!(stderr.read_line(&mut line).unwrap() > 0, "it ended: {said}");
+            match line.trim().strip_prefix("listening on http://") {
+                Some(address) => break address.to_owned(),
+                // Drivers may have something to say first.
+                None => said.push_str(&line),
+            }
+        };
         std::thread::spawn(move || std::io::copy(&mut stderr, &mut std::io::sink()));
         Self { child, address, _folder: folder }
     }
