@@ -10,7 +10,7 @@ use crate::allocation::Allocated;
 pub(crate) use crate::arbitrary::Random;
 use crate::arbitrary::random_rows;
 use crate::header::Header;
-use crate::kernels::{Grid, Program, tiles};
+use crate::kernels::{Grid, Program};
 use crate::quants::{Packing, Planes, decode, packing};
 
 /// What is asked of a software adapter.
@@ -48,9 +48,6 @@ fn find(kinds: &[Kind]) -> Vec<(String, Gpu)> {
                 }
                 Ok(mut gpu) => {
                     gpu.tuning = Tuning::new(&gpu.facts, kind.as_software);
-                    if kind.f16 {
-                        gpu.tuning.tile = gpu.tuning.tile.map(|_| tiles::HALVES);
-                    }
                     found.push((format!("{name}, {kind:?}"), gpu));
                 }
                 // One that is not there lacks all kinds of it.

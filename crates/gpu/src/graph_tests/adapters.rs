@@ -3,7 +3,7 @@
 use nearside_engine::backend::{AdapterId, BackendError, Executor, LowRank};
 use nearside_engine::graph::{Op, Weight};
 
-use super::{OPTIONS, executor, logits, model};
+use super::{CLOSE, OPTIONS, executor, logits, model};
 use crate::arbitrary::Random;
 use crate::executor::GpuExecutor;
 use crate::small_model::{Model, Plain};
@@ -55,7 +55,7 @@ fn adapters_come_change_and_go() {
             }
             for (position, tokens) in [(0, &[5, 6, 7][..]), (3, &[8])] {
                 let found = logits(executor, cache, position, tokens);
-                close(&found, &plain.step(position, tokens), 2e-3, what);
+                close(&found, &plain.step(position, tokens), CLOSE, what);
             }
         };
         check(&mut executor, &[], "added and not used");

@@ -6,7 +6,7 @@ use std::sync::atomic::Ordering;
 use nearside_engine::backend::{BackendError, Executor, ExecutorOptions, Step, StepInput, Want, WeightFile};
 use nearside_gguf::{ByteSource, Gguf, Metadata, TensorInfo};
 
-use super::{GREEDY, HEAD_DIM, OPTIONS, executor, logits, model, submit, try_load};
+use super::{CLOSE, GREEDY, HEAD_DIM, OPTIONS, executor, logits, model, submit, try_load};
 use crate::adapter::Gpu;
 use crate::load::load;
 use crate::small_model::Plain;
@@ -94,7 +94,7 @@ fn a_device_lost_between_steps_is_an_error_at_the_next_call() {
         let mut executor = executor(gpu, &model);
         let cache = executor.create_cache().expect("room");
         let found = logits(&mut executor, cache, 0, &[1, 2]);
-        close(&found, &Plain::new(&model, OPTIONS.cache).step(0, &[1, 2]), 2e-3, "after the loss");
+        close(&found, &Plain::new(&model, OPTIONS.cache).step(0, &[1, 2]), CLOSE, "after the loss");
     });
 }
 
@@ -158,7 +158,7 @@ fn bindings_too_small_for_a_matrix_take_it_in_pieces() {
         let mut plain = Plain::new(&model, OPTIONS.cache);
         for (position, tokens) in [(0, &[74, 0, 40][..]), (3, &[16])] {
             let found = logits(&mut executor, cache, position, tokens);
-            close(&found, &plain.step(position, tokens), 2e-3, "in pieces");
+            close(&found, &plain.step(position, tokens), CLOSE, "in pieces");
         }
     });
 }

@@ -5,7 +5,7 @@ use nearside_engine::backend::{
 };
 use nearside_engine::sampling;
 
-use super::{GREEDY, OPTIONS, RANDOM, choices, chosen, executor, load_with, logits, model, model_with, submit};
+use super::{CLOSE, GREEDY, OPTIONS, RANDOM, choices, chosen, executor, load_with, logits, model, model_with, submit};
 use crate::small_model::Plain;
 use crate::testing::{close, each_gpu};
 
@@ -123,7 +123,7 @@ fn hidden_states_of_all_rows_come_back() {
             let ticket = submit(&mut executor, cache, position, StepInput::Tokens(tokens), Want::Hidden);
             let found = pollster::block_on(executor.collect(ticket)).expect("a result").hidden;
             plain.step(position, tokens);
-            close(&found, &plain.hidden(), 2e-3, "hidden states");
+            close(&found, &plain.hidden(), CLOSE, "hidden states");
         }
     });
 }
