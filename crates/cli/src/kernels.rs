@@ -52,7 +52,8 @@ struct Step {
 
 #[derive(Serialize)]
 struct Kernel {
-    kernel: &'static str,
+    #[serde(rename = "kernel")]
+    name: &'static str,
     shape: String,
     count: usize,
     microseconds: f64,
@@ -167,7 +168,7 @@ fn line(time: &KernelTime, sum: f64, copy: CopyTime) -> Kernel {
         fraction_of_same_copy: thousandths(if each > 0.0 { same / each } else { 0.0 }),
     });
     Kernel {
-        kernel: time.kernel,
+        name: time.kernel,
         shape: time.shape.clone(),
         count: time.count,
         microseconds: hundredths(time.microseconds),
@@ -214,7 +215,7 @@ impl Report {
                 let _ = write!(
                     text,
                     "{:<18} {:<22} {:>5} {:>10} {:>9} {:>6.1}%",
-                    kernel.kernel,
+                    kernel.name,
                     kernel.shape,
                     kernel.count,
                     kernel.microseconds,

@@ -15,6 +15,7 @@ use crate::quants::{Packing, Planes, decode, packing};
 
 /// What is asked of a software adapter.
 #[derive(Debug, Clone, Copy)]
+#[expect(clippy::struct_excessive_bools, reason = "each is asked for by itself")]
 struct Kind {
     f16: bool,
     subgroups: bool,

@@ -199,13 +199,12 @@ async fn timed(
         }
     }
     let clock = Clock::start();
-    let by_device = match stopwatch {
-        Some(stopwatch) => stopwatch.submit(gpu, encoder).await?.first().copied().unwrap_or(0.0),
-        None => {
-            let submission = gpu.queue.submit([encoder.finish()]);
-            readback::finished(gpu, submission).await?;
-            0.0
-        }
+    let by_device = if let Some(stopwatch) = stopwatch {
+        stopwatch.submit(gpu, encoder).await?.first().copied().unwrap_or(0.0)
+    } else {
+        let submission = gpu.queue.submit([encoder.finish()]);
+        readback::finished(gpu, submission).await?;
+        0.0
     };
     // A coarse clock may say nothing of a short pass.
     Ok(if by_device > 0.0 { by_device / 1e6 } else { clock.seconds() })
