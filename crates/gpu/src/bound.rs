@@ -8,7 +8,7 @@ use crate::allocation::{ALIGNMENT, Allocations, Verdict};
 use crate::binding::{Recipe, Resources};
 use crate::cache::CacheBuffers;
 use crate::kernels::Grid;
-use crate::plan::{Call, Phase, Plan};
+use crate::plan::{Call, FEW, Phase, Plan};
 use crate::reads;
 
 /// Which bind group a dispatch uses.
@@ -31,6 +31,8 @@ pub(crate) struct Dispatch {
 pub(crate) struct Operation {
     pub(crate) phase: Phase,
     pub(crate) single: Vec<Dispatch>,
+    /// For at most [`FEW`] rows; the same as `many` when there is none.
+    pub(crate) few: Vec<Dispatch>,
     /// The same as `single` when there is none.
     pub(crate) many: Vec<Dispatch>,
 }
@@ -38,7 +40,11 @@ pub(crate) struct Operation {
 impl Operation {
     /// What runs for so many rows.
     pub(crate) fn dispatches(&self, rows: usize) -> &[Dispatch] {
-        if rows > 1 && !self.many.is_empty() { &self.many } else { &self.single }
+        match rows {
+            2..=FEW if !self.few.is_empty() => &self.few,
+            2.. if !self.many.is_empty() => &self.many,
+            _ => &self.single,
+        }
     }
 }
 
@@ -59,7 +65,8 @@ impl Bound {
     pub(crate) fn new(gpu: &Gpu, resources: &Resources, plan: &Plan) -> (Self, Verdict) {
         let calls = &plan.calls;
         let mut allocations = Allocations::new(gpu);
-        let count: u64 = calls.iter().map(|planned| (planned.single.len() + planned.many.len()) as u64).sum();
+        let count: u64 =
+            calls.iter().map(|planned| (planned.single.len() + planned.few.len() + planned.many.len()) as u64).sum();
         let usage = BufferUsages::UNIFORM | BufferUsages::COPY_DST;
         let (params, verdict) = allocations.start(gpu, count * ALIGNMENT, usage, "parameters");
         let mut binder = Binder { gpu, resources, params: &params, words: Vec::new(), recipes: Vec::new() };
@@ -68,6 +75,7 @@ impl Bound {
             .map(|planned| Operation {
                 phase: planned.phase,
                 single: planned.single.iter().map(|call| binder.dispatch(call)).collect(),
+                few: planned.few.iter().map(|call| binder.dispatch(call)).collect(),
                 many: planned.many.iter().map(|call| binder.dispatch(call)).collect(),
             })
             .collect();
@@ -83,7 +91,10 @@ impl Bound {
 
     /// How many buffers and shared bind groups there are.
     pub(crate) fn resources(&self) -> usize {
-        let dispatches = self.operations.iter().flat_map(|operation| operation.single.iter().chain(&operation.many));
+        let dispatches = self
+            .operations
+            .iter()
+            .flat_map(|operation| [&operation.single, &operation.few, &operation.many].into_iter().flatten());
         1 + dispatches.filter(|dispatch| matches!(dispatch.groups, Groups::Shared(_))).count()
     }
 }

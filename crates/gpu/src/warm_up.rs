@@ -3,6 +3,7 @@
 use nearside_engine::backend::{BackendError, Counters, Executor, SampleRule, Step, StepInput, Want};
 
 use crate::executor::{GpuExecutor, Left};
+use crate::plan::FEW;
 
 const RULE: SampleRule = SampleRule { temperature: 0.0, top_k: 1, top_p: 1.0, min_p: 0.0, draw: 0.0 };
 
@@ -24,7 +25,10 @@ impl GpuExecutor {
 
     async fn throw_away(&mut self) -> Result<(), BackendError> {
         let cache = self.create_cache()?;
-        for tokens in [&[0, 0][..self.options.batch.min(2)], &[0]] {
+        let zeros = [0; FEW + 1];
+        let apart = self.bound.operations.iter().any(|operation| !operation.few.is_empty());
+        for rows in [apart.then_some(zeros.len()), Some(2), Some(1)].into_iter().flatten() {
+            let tokens = &zeros[..rows.min(self.options.batch)];
             let want = Want::Sample(&[RULE], 2);
             let run = self.submit(Step { cache, position: 0, input: StepInput::Tokens(tokens), want });
             let output = match run {

@@ -1,10 +1,11 @@
 //! Steps in one conversation and in several.
 
-use nearside_engine::backend::{BackendError, CacheId, Executor, Step, StepInput, Ticket, Want};
+use nearside_engine::backend::{BackendError, CacheId, Executor, ExecutorOptions, Step, StepInput, Ticket, Want};
 
-use super::{CLOSE, GREEDY, OPTIONS, RANDOM, choices, chosen, executor, logits, model, submit};
+use super::{CLOSE, GREEDY, OPTIONS, RANDOM, choices, chosen, executor, load_with, logits, model, submit};
 use crate::adapter::Tuning;
 use crate::kernels::tiles;
+use crate::plan::FEW;
 use crate::small_model::Plain;
 use crate::testing::{Gpu, close, each_gpu};
 
@@ -40,12 +41,34 @@ fn weights_held_as_halves_lose_little() {
             return;
         }
         let tuning = Tuning { tile: Some(tiles::HALVES), ..gpu.tuning };
-        let mut executor = executor(&Gpu { tuning, ..gpu.clone() }, &model);
+        // More rows than go without tiles.
+        let options = ExecutorOptions { batch: FEW + 1, ..OPTIONS };
+        let mut executor = load_with(&Gpu { tuning, ..gpu.clone() }, &model, options);
         let cache = executor.create_cache().expect("room");
-        let tokens = [5, 74, 0, 9, 33];
+        let tokens: Vec<u32> = (0..=FEW as u32).map(|row| row * 31 % 75).collect();
         let expected = Plain::new(&model, OPTIONS.cache).step(0, &tokens);
         // Of each weight eleven bits are left, and what they change can change how inputs are rounded.
         close(&logits(&mut executor, cache, 0, &tokens), &expected, 2e-2, "halves");
+    });
+}
+
+#[test]
+fn few_and_many_rows_take_other_kernels_on_a_gpu() {
+    let model = model();
+    each_gpu(|gpu| {
+        // As if it were no program on the CPU.
+        let gpu = Gpu { tuning: Tuning::new(&gpu.facts, false), ..gpu.clone() };
+        let options = ExecutorOptions { batch: 20, ..OPTIONS };
+        let mut executor = load_with(&gpu, &model, options);
+        let cache = executor.create_cache().expect("room");
+        let mut plain = Plain::new(&model, OPTIONS.cache);
+        let mut position = 0;
+        for rows in [2, 17, 1, 16, 3] {
+            let tokens: Vec<u32> = (0..rows).map(|row| (position as u32 + row * 7) % 75).collect();
+            let found = logits(&mut executor, cache, position, &tokens);
+            close(&found, &plain.step(position, &tokens), CLOSE, &format!("{rows} rows at {position}"));
+            position += tokens.len();
+        }
     });
 }
 

@@ -73,6 +73,14 @@ impl Shape {
         Self::Rows { rows: tuning.rows, tokens: 1, split: (1 << slices).min(tuning.split) }
     }
 
+    /// The shape for a few, where it is not the one for several: a tile of so few is mostly empty.
+    pub(crate) fn few(units: u32, tuning: &Tuning) -> Option<Self> {
+        match (tuning.tile, Self::single(units, tuning)) {
+            (Some(_), Self::Rows { rows, split, .. }) => Some(Self::Rows { rows, tokens: tuning.tokens, split }),
+            _ => None,
+        }
+    }
+
     /// The shape for several.
     pub(crate) fn many(packing: &Packing, tuning: &Tuning) -> Self {
         match tuning.tile {
@@ -250,6 +258,7 @@ mod tests {
             Shape::Rows { rows: 4, tokens: 1, split: 1 },
             Shape::Rows { rows: 1, tokens: 1, split: 4 },
             Shape::Rows { rows: 2, tokens: 4, split: 1 },
+            Shape::Rows { rows: 1, tokens: 4, split: 4 },
         ];
         for packing in packings() {
             let weight = Matrix::random(packing, 83, packing.elements * 3, 5);

@@ -39,6 +39,12 @@ pub(super) fn replaces(op: &Op, slot: Slot) -> bool {
     }
 }
 
+/// Several operations for few rows, unless that is the same, and for many.
+pub(super) struct Apart {
+    pub(super) few: Vec<Call>,
+    pub(super) many: Vec<Call>,
+}
+
 /// Two products of one input of which one gates the other: weights, scales, first rows and rows.
 struct Gated {
     gate: (Weight, f32, usize),
@@ -113,8 +119,8 @@ impl Planner<'_> {
         found.or_else(|| self.rope_store(ops)).unwrap_or(0)
     }
 
-    /// What some operations are for several rows, which take them apart.
-    pub(super) fn apart(&mut self, ops: &[Op], count: usize) -> Option<Vec<Call>> {
+    /// What some operations are for few rows and for many, which take them apart.
+    pub(super) fn apart(&mut self, ops: &[Op], count: usize) -> Option<Apart> {
         let start = self.plan.calls.len();
         let mut at = 0;
         while at < count {
@@ -125,9 +131,20 @@ impl Planner<'_> {
             }
             at += fused.max(1);
         }
-        let calls = self.plan.calls.split_off(start).into_iter();
-        let calls = calls.flat_map(|planned| if planned.many.is_empty() { planned.single } else { planned.many });
-        Some(if self.several_rows() { calls.collect() } else { Vec::new() })
+        let mut apart = Apart { few: Vec::new(), many: Vec::new() };
+        let planned = self.plan.calls.split_off(start);
+        if !self.several_rows() {
+            return Some(apart);
+        }
+        let differs = planned.iter().any(|planned| !planned.few.is_empty());
+        for Planned { single, few, many, .. } in planned {
+            let many = if many.is_empty() { single } else { many };
+            if differs {
+                apart.few.extend(if few.is_empty() { many.clone() } else { few });
+            }
+            apart.many.extend(many);
+        }
+        Some(apart)
     }
 
     /// Two products that share a buffer go straight through the activation, for one token.
@@ -177,8 +194,8 @@ impl Planner<'_> {
             sources,
             grid: params.grid(split),
         };
-        let many = self.apart(ops, length)?;
-        self.plan.calls.push(Planned { phase: self.phase, single: vec![single], many });
+        let Apart { few, many } = self.apart(ops, length)?;
+        self.plan.calls.push(Planned { phase: self.phase, single: vec![single], few, many });
         if round {
             // Nobody has the whole of a block, so who reads it rounds it.
             self.unrounded = Some((*output, peaks as u32));

@@ -38,6 +38,7 @@ pub(crate) enum Phase {
 }
 
 /// One dispatch to be.
+#[derive(Clone)]
 pub(crate) struct Call {
     pub(crate) program: Program,
     pub(crate) params: Vec<u32>,
@@ -45,10 +46,15 @@ pub(crate) struct Call {
     pub(crate) grid: Grid,
 }
 
+/// The most rows for which products do without tiles.
+pub(crate) const FEW: usize = 16;
+
 /// What an operation, or several, do in a step of one row and in one of several.
 pub(crate) struct Planned {
     pub(crate) phase: Phase,
     pub(crate) single: Vec<Call>,
+    /// For at most [`FEW`] rows; the same as `many` when there is none.
+    pub(crate) few: Vec<Call>,
     /// The same as `single` when there is none.
     pub(crate) many: Vec<Call>,
 }
@@ -56,12 +62,16 @@ pub(crate) struct Planned {
 impl Planned {
     /// Everything that is to be compiled for it.
     pub(crate) fn programs(&self) -> impl Iterator<Item = &Program> {
-        self.single.iter().chain(&self.many).map(|call| &call.program)
+        [&self.single, &self.few, &self.many].into_iter().flatten().map(|call| &call.program)
     }
 
     /// What runs for so many rows.
     pub(crate) fn calls(&self, rows: usize) -> &[Call] {
-        if rows > 1 && !self.many.is_empty() { &self.many } else { &self.single }
+        match rows {
+            2..=FEW if !self.few.is_empty() => &self.few,
+            2.. if !self.many.is_empty() => &self.many,
+            _ => &self.single,
+        }
     }
 }
 
@@ -262,7 +272,7 @@ impl<'a> Planner<'a> {
 
     fn push(&mut self, program: Program, params: Vec<u32>, sources: Vec<Source>, grid: Grid) {
         let single = vec![Call { program, params, sources, grid }];
-        self.plan.calls.push(Planned { phase: self.phase, single, many: Vec::new() });
+        self.plan.calls.push(Planned { phase: self.phase, single, few: Vec::new(), many: Vec::new() });
     }
 
     fn turn_offset(&self, frequencies: &[f32], magnitude: f32) -> Option<usize> {

@@ -6,6 +6,7 @@ use nearside_engine::graph::{Op, RopePairing};
 use nearside_gguf::DataType;
 
 use super::blocks::{Block, Layout, Members};
+use super::fusion::Apart;
 use super::{Call, Planned, Planner};
 use crate::binding::{MatrixId, Source};
 use crate::kernels::{attend, combine, heads};
@@ -40,8 +41,10 @@ impl Planner<'_> {
         let after = self.apart(&ops[last..], 1);
         self.phase = phase;
         let single = products.into_iter().chain([attend]).collect();
-        self.plan.calls.push(Planned { phase, single, many: before });
-        self.plan.calls.push(Planned { phase: after_phase, single: vec![combine], many: after? });
+        let Apart { few, many } = before;
+        self.plan.calls.push(Planned { phase, single, few, many });
+        let Apart { few, many } = after?;
+        self.plan.calls.push(Planned { phase: after_phase, single: vec![combine], few, many });
         Some(block.length)
     }
 

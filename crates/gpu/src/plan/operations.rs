@@ -216,7 +216,12 @@ impl Planner<'_> {
             sources: sources.clone(),
             grid: params.grid(shape.head_dim as u32, single),
         };
-        self.plan.calls.push(Planned { phase: self.phase, single: vec![call(true)], many: vec![call(false)] });
+        self.plan.calls.push(Planned {
+            phase: self.phase,
+            single: vec![call(true)],
+            few: Vec::new(),
+            many: vec![call(false)],
+        });
         Ok(())
     }
 

@@ -128,9 +128,11 @@ impl Planner<'_> {
                 sources: sources.iter().copied().chain(round.then_some(Source::Peaks)).collect(),
                 grid: shape.grid(&params),
             };
+            let few = Shape::few(units as u32, &self.tuning).filter(|_| self.several_rows());
+            let few = few.map(|shape| call(shape, false)).into_iter().collect();
             let many = self.several_rows().then(|| call(shapes.1, false)).into_iter().collect();
             let single = vec![call(shapes.0, peaks.is_some())];
-            self.plan.calls.push(Planned { phase: self.phase, single, many });
+            self.plan.calls.push(Planned { phase: self.phase, single, few, many });
         }
         Ok(())
     }
