@@ -9,7 +9,8 @@
 //! For one token a layer is at most eight dispatches: a norm, the products for all heads, attention in slices
 //! of the positions, what puts those together, the product after it, a norm, both gated products with their
 //! activation, and the last product. The kernel that attends norms and rotates the heads itself and fills the
-//! cache. For several tokens more operations stay apart, and their products go in tiles.
+//! cache. For several tokens more operations stay apart; products of more than sixteen go in tiles, of fewer as
+//! for one token with some tokens at a time.
 //!
 //! Inputs of products with formats of 256 weights to a block are rounded to eight bits, one scale for 256 of
 //! them: the reference engine multiplies them so, and perplexity strays by more than one per cent without it.
