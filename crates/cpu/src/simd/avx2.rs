@@ -14,7 +14,6 @@ impl Lanes for Avx2 {
     const HALF_UNIT: f32 = 1.0;
     const ROLLED: bool = false;
     const STRIP: usize = 1;
-    const WIDE_STRIP: usize = 1;
     const AHEAD: usize = 4096;
     type Int = __m256i;
     type Float = __m256;

@@ -35,14 +35,14 @@ pub(super) fn turns<V: Lanes>(count: usize) -> usize {
     if V::ROLLED { std::hint::black_box(count) } else { count }
 }
 
-/// Asks for the levels of `strip` times 32 columns that come a while after the `block`th.
+/// Asks for the levels that come a while after the `block`th 32 columns.
 ///
 /// # Safety
 /// The instruction set is present and the panel is what it says.
 #[inline(always)]
-pub(super) unsafe fn ask_ahead<V: Lanes, L: Layout>(panel: Panel, block: usize, strip: usize) {
+pub(super) unsafe fn ask_ahead<V: Lanes, L: Layout>(panel: Panel, block: usize) {
     let from = block * L::LEVEL_BYTES + V::AHEAD;
-    let bytes = (strip * L::LEVEL_BYTES).min(panel.readable.saturating_sub(from));
+    let bytes = (V::STRIP * L::LEVEL_BYTES).min(panel.readable.saturating_sub(from));
     // SAFETY: no more is asked for than may be read.
     unsafe { V::prefetch(panel.levels.wrapping_add(from), bytes) }
 }
@@ -98,7 +98,7 @@ pub(super) unsafe fn matvec<V: Lanes, L: Layout>(panel: Panel, inputs: *const In
             let input = &*inputs.add(block);
             let unit = V::splat(input.scale * V::HALF_UNIT);
             if block % V::STRIP == 0 {
-                ask_ahead::<V, L>(panel, block, V::STRIP);
+                ask_ahead::<V, L>(panel, block);
             }
             let mut sums = [V::start(-panel.offset * input.sum); PANEL_ROWS];
             let levels = panel.levels.add(block * L::LEVEL_BYTES);

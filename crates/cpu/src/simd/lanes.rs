@@ -21,8 +21,6 @@ pub(crate) trait Lanes: Copy {
     const ROLLED: bool;
     /// Weights are asked for so many times 32 columns at a time.
     const STRIP: usize;
-    /// The same where blocks have 256 columns.
-    const WIDE_STRIP: usize;
     /// And so many bytes before they are multiplied: hardware does not look across pages by itself.
     const AHEAD: usize;
     /// For each row four bytes or one integer.

@@ -37,7 +37,6 @@ impl Lanes for Plain {
     const HALF_UNIT: f32 = 1.0;
     const ROLLED: bool = false;
     const STRIP: usize = 1;
-    const WIDE_STRIP: usize = 1;
     const AHEAD: usize = 4096;
     type Int = Bytes;
     type Float = [f32; COUNT];

@@ -20,8 +20,7 @@ macro_rules! vectors_of_four {
         // The exponents of half and single precision differ by 112.
         const HALF_UNIT: f32 = f32::from_bits((112 + 127) << 23);
         const ROLLED: bool = true;
-        const STRIP: usize = 16;
-        const WIDE_STRIP: usize = 32;
+        const STRIP: usize = 32;
         const AHEAD: usize = 0;
         type Int = v128;
         type Float = v128;

@@ -89,8 +89,8 @@ pub(super) unsafe fn matvec<V: Lanes, L: Layout>(panel: Panel, inputs: *const Wi
             let mut sums = [V::mask(0); PANEL_ROWS];
             for stretch in 0..turns::<V>(stretches) {
                 let at = block * stretches + stretch;
-                if at % (V::WIDE_STRIP * stretches / (WIDE_BLOCK / BLOCK)) == 0 {
-                    ask_ahead::<V, L>(panel, at * (WIDE_BLOCK / BLOCK) / stretches, V::WIDE_STRIP);
+                if at % (V::STRIP * stretches / (WIDE_BLOCK / BLOCK)) == 0 {
+                    ask_ahead::<V, L>(panel, at * (WIDE_BLOCK / BLOCK) / stretches);
                 }
                 let levels = panel.levels.add(at * (L::LEVEL_BYTES * (WIDE_BLOCK / BLOCK) / stretches));
                 for within in 0..parts {
