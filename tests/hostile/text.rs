@@ -243,6 +243,7 @@ fn hostile_templates() {
     let calls = format!("{}'lol'{}", "d(".repeat(60), ")".repeat(60));
     let double = format!("{{% macro d(v) %}}{{{{ v }}}}{{{{ v }}}}{{% endmacro %}}{{{{ {calls} }}}}");
     refuses("macro that doubles", "writes more than", &double);
+    refuses("a long line", "a line of more than", &format!("{}{{{{ 'open", "{% if true %}".repeat(9000)));
     refuses("open tag", "cannot be read", "{% for");
     refuses("open expression", "cannot be read", "{{ messages");
     refuses("unknown tag", "cannot be read", "{% explode %}");

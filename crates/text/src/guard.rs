@@ -14,6 +14,9 @@ const SHORT: usize = 48;
 /// White space and raw text, into which nothing can be written, are no longer than this.
 const BLANK: usize = 1 << 10;
 
+/// The template engine counts columns in 16 bits. No published template has half as many on a line.
+const LINE: usize = 60_000;
+
 /// Checks a value that a variable is to hold.
 pub(crate) const BOUNDED: &str = "__bounded";
 /// Multiplies.
@@ -73,6 +76,9 @@ pub(crate) fn guarded(source: &str) -> Result<String, String> {
         out.push_str(&with_bounded_value(&tag, body));
     }
     push_counted(rest, &mut out)?;
+    if out.lines().any(|line| line.len() > LINE) {
+        return Err(format!("it has a line of more than {LINE} bytes"));
+    }
     Ok(out)
 }
 
