@@ -69,9 +69,7 @@ fn hostile(context: &Context, filter: Option<&str>) -> Result<Tally> {
     // The same as 32-bit WebAssembly, where a length in a file need not fit what counts memory.
     let wasm =
         wasi(context, &context.wasm_target(), "+simd128", &[]).args(["--test", "hostile*"]).label("hostile wasm");
-    let wasm = ["nearside-gguf", "nearside-text", "nearside-engine"]
-        .iter()
-        .fold(wasm, |run, package| run.args(["--package", package]));
+    let wasm = ["nearside-gguf", "nearside-text"].iter().fold(wasm, |run, package| run.args(["--package", package]));
     tally.add(cargo_seen(context, wasm, filter, |line| counts.line(line))?);
     output::say(&format!("         {counts}"));
     Ok(tally)
