@@ -62,7 +62,6 @@ impl Pipelines {
 /// Programs on their way to pipelines. Natively threads compile them; in a browser another process does, so that
 /// they need only be asked for.
 pub(crate) struct Compiling {
-    #[cfg(not(target_arch = "wasm32"))]
     threads: Vec<std::thread::JoinHandle<()>>,
 }
 
@@ -90,12 +89,11 @@ impl Compiling {
         for program in gpu.pipelines.missing(programs) {
             gpu.pipelines.get(gpu, &program);
         }
-        Self {}
+        Self { threads: Vec::new() }
     }
 
     /// Waits for the rest.
     pub(crate) fn finish(self) {
-        #[cfg(not(target_arch = "wasm32"))]
         for thread in self.threads {
             // What a thread did not bring to its end is compiled when it is bound.
             let _ = thread.join();

@@ -38,9 +38,6 @@ macro_rules! vectors_of_four {
             };
             fn upper_halves(from: *const u8) -> v128 => u32x4_shl(u32x4_load_extend_u16x4(from.cast()), 16);
             fn top_bytes(from: *const u8) -> v128 => i32x4_shr(v128_load(from.cast()), 24);
-            fn product(one: v128, other: v128) -> v128 => i32x4_mul(one, other);
-            fn sum(one: v128, other: v128) -> v128 => i32x4_add(one, other);
-            fn number(value: v128) -> v128 => f32x4_convert_i32x4(value);
         }
 
         #[inline(always)]
@@ -50,6 +47,21 @@ macro_rules! vectors_of_four {
                 // SAFETY: the caller promises that the memory is there.
                 unsafe { from.add(line).read_volatile() };
             }
+        }
+
+        #[inline(always)]
+        unsafe fn product(one: v128, other: v128) -> v128 {
+            i32x4_mul(one, other)
+        }
+
+        #[inline(always)]
+        unsafe fn sum(one: v128, other: v128) -> v128 {
+            i32x4_add(one, other)
+        }
+
+        #[inline(always)]
+        unsafe fn number(value: v128) -> v128 {
+            f32x4_convert_i32x4(value)
         }
 
         #[inline(always)]
