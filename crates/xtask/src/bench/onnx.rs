@@ -10,7 +10,7 @@ use crate::error::{Doing, Result};
 use crate::output;
 use crate::run::Run;
 
-const SCRIPT: &str = "tests/browser/bench/onnx_model.py";
+const SCRIPT: &str = "tests/browser/bench/make_onnx.py";
 const PACKAGES: [&str; 4] = ["gguf==0.19.0", "numpy==2.4.6", "onnx==1.23.2", "onnxruntime==1.31.1"];
 
 /// The folder of models, with `name` in it, made from the GGUF file.

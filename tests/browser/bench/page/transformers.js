@@ -1,4 +1,4 @@
-// transformers.js, on a model folder that onnx_model.py made.
+// transformers.js, on a model folder that make_onnx.py made.
 import { messages, WRITTEN } from './prompt.js';
 
 export async function open({ folder, threads }) {

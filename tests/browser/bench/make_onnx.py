@@ -1,6 +1,6 @@
 """Turns a GGUF file of the `llama` architecture into the folder that transformers.js loads with dtype `q8`.
 
-Usage: onnx_model.py FILE.gguf FOLDER
+Usage: make_onnx.py FILE.gguf FOLDER
 
 No hub is needed: the graph is written here, in the operators that published exports use, and ONNX Runtime's own
 quantizer makes the int8 weights. Only speed may be compared with it: the weights are quantized twice.
