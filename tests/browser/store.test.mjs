@@ -17,7 +17,16 @@ describe('model store', { skip }, () => {
   let page;
 
   before(async () => {
-    server = await servePackage({ routes: { '/big.gguf': file, '/page.gguf': '<!doctype html><p>Sign in first</p>' } });
+    const routes = {
+      '/big.gguf': file,
+      // Its second half never comes.
+      '/stalled.gguf': (_request, response) => {
+        response.writeHead(200, { 'Content-Type': 'application/octet-stream', 'Content-Length': SIZE });
+        response.write(file.subarray(0, SIZE / 2));
+      },
+      '/page.gguf': '<!doctype html><p>Sign in first</p>',
+    };
+    server = await servePackage({ routes });
     browser = await launch({ webgpu: false });
     page = await openPackage(browser, server);
   });
@@ -110,16 +119,22 @@ describe('model store', { skip }, () => {
   });
 
   test('an abort stops the download and keeps what is here', async () => {
-    const result = await page.evaluate(async (model) => {
-      const controller = new AbortController();
-      return attempt(() =>
-        nearside.models.download(model, {
-          signal: controller.signal,
-          onProgress: ({ done }) => done > 1 << 20 && controller.abort(),
-        }),
-      );
-    }, spec());
+    const result = await page.evaluate(
+      async (model) => {
+        const controller = new AbortController();
+        return attempt(() =>
+          nearside.models.download(model, {
+            signal: controller.signal,
+            onProgress: ({ done }) => done > 1 << 20 && controller.abort(),
+          }),
+        );
+      },
+      spec({ url: `${server.url}/stalled.gguf` }),
+    );
     assert.equal(result.error?.code, 'aborted');
+    const [partial] = await list();
+    assert.equal(partial.complete, false);
+    assert.ok(partial.stored > 0, 'what came is kept');
     await remove(spec());
   });
 
