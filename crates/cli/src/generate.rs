@@ -110,16 +110,6 @@ async fn run(
         total: Duration::ZERO,
     };
     let mut losses = 0;
-    if let Some((reload, interrupt)) = reload {
-        // What was lost since the answer before shows as soon as there must be room for this one.
-        while let Err(error) = engine.generate(session, prompt, options.clone()).map(drop) {
-            if !error.is_device_lost() || losses == MOST_LOSSES {
-                return Err(error.into());
-            }
-            losses += 1;
-            reload.engine(engine, interrupt).await?;
-        }
-    }
     let mut generation = engine.generate(session, prompt, options)?;
     loop {
         let event = match (generation.next().await, reload) {

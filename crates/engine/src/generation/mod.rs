@@ -128,8 +128,20 @@ impl<'a> Generation<'a> {
             dropped: 0,
         };
         let mut generation = Self { core, way, phase: Phase::Fresh, failure: None };
-        generation.phase = generation.begin()?;
+        match generation.begin() {
+            Ok(phase) => generation.phase = phase,
+            // What was lost since the answer before is recovered from as what is lost under this one.
+            Err(error) if error.is_device_lost() => generation.fail(error),
+            Err(error) => return Err(error),
+        }
         Ok(generation)
+    }
+
+    /// Has the next call of `next` tell what went wrong, after the events before it.
+    fn fail(&mut self, error: EngineError) {
+        self.phase = if error.is_device_lost() { Phase::Lost } else { Phase::Ended };
+        self.core.engine.distrust(self.core.session);
+        self.failure = Some(error);
     }
 
     /// The model's tokenizer, for what is reported beside the text.
@@ -165,11 +177,7 @@ impl<'a> Generation<'a> {
             self.phase = Phase::Waiting;
             match self.advance(fresh).await {
                 Ok(phase) => self.phase = phase,
-                Err(error) => {
-                    self.phase = if error.is_device_lost() { Phase::Lost } else { Phase::Ended };
-                    self.core.engine.distrust(self.core.session);
-                    self.failure = Some(error);
-                }
+                Err(error) => self.fail(error),
             }
         }
     }
