@@ -2,7 +2,7 @@
 
 use js_sys::Function;
 use nearside_engine::Finish;
-use nearside_wire::{ChatChunk, Delta, FinishReason, Logprobs, NearsideNote, Timings, TokenLogprob, Usage};
+use nearside_wire::{ChatChunk, Delta, FinishReason, NearsideNote, Timings, TokenLogprob, Usage};
 use wasm_bindgen::JsValue;
 
 use crate::error::WebError;
@@ -63,11 +63,8 @@ impl<'a> Stream<'a> {
         self.push(ChatChunk::start(&self.id, &self.model, self.created));
     }
 
-    fn push(&mut self, mut chunk: ChatChunk) {
-        for choice in &mut chunk.choices {
-            choice.index = self.answer;
-        }
-        self.waiting.push(chunk);
+    fn push(&mut self, chunk: ChatChunk) {
+        self.waiting.push(chunk.of_answer(self.answer));
     }
 
     /// Passes on what was held back, under the note that holds from now on.
@@ -101,16 +98,9 @@ impl<'a> Stream<'a> {
         if self.open { self.pass_on().await } else { self.turn().await }
     }
 
-    fn add(&mut self, mut deltas: Vec<Delta>, probability: Option<TokenLogprob>) {
-        if deltas.is_empty() && probability.is_some() {
-            deltas.push(Delta::text(""));
-        }
-        let mut probability = probability.map(|probability| Logprobs { content: Some(vec![probability]) });
-        for delta in deltas {
-            let mut chunk = ChatChunk::new(&self.id, &self.model, self.created, delta, None);
-            chunk.choices[0].logprobs = probability.take();
-            self.push(chunk);
-        }
+    fn add(&mut self, deltas: Vec<Delta>, probability: Option<TokenLogprob>) {
+        let parts = ChatChunk::parts((&self.id, &self.model, self.created), deltas, probability);
+        self.waiting.extend(parts.map(|chunk| chunk.of_answer(self.answer)));
     }
 
     /// An answer's end, with what was held back until it was sure. The last one carries what all of them used.

@@ -149,6 +149,31 @@ impl ChatChunk {
         Self::new(id, model, created, Delta::default(), Some(reason))
     }
 
+    /// The same as a chunk of another answer than the first.
+    #[must_use]
+    pub fn of_answer(mut self, answer: usize) -> Self {
+        self.choices.iter_mut().for_each(|choice| choice.index = answer);
+        self
+    }
+
+    /// The chunks of what one token adds to a message: the token's probability goes with the first of them, and alone
+    /// if the token adds nothing yet.
+    pub fn parts(
+        (id, model, created): (&str, &str, u64),
+        mut deltas: Vec<Delta>,
+        probability: Option<TokenLogprob>,
+    ) -> impl Iterator<Item = Self> {
+        if deltas.is_empty() && probability.is_some() {
+            deltas.push(Delta::text(""));
+        }
+        let mut logprobs = probability.map(|probability| Logprobs { content: Some(vec![probability]) });
+        deltas.into_iter().map(move |delta| {
+            let mut chunk = Self::new(id, model, created, delta, None);
+            chunk.choices.iter_mut().for_each(|choice| choice.logprobs = logprobs.take());
+            chunk
+        })
+    }
+
     /// The new text of the first choice; empty where there is none.
     pub fn content(&self) -> &str {
         self.choices.first().and_then(|choice| choice.delta.content.as_deref()).unwrap_or_default()

@@ -8,9 +8,7 @@ use axum::body::Body;
 use axum::http::header;
 use axum::response::{IntoResponse, Response};
 use futures_util::stream::unfold;
-use nearside_wire::{
-    ChatChunk, ChatCompletion, ChatMessage, Choice, Delta, FinishReason, Logprobs, TokenLogprob, Usage, sse,
-};
+use nearside_wire::{ChatChunk, ChatCompletion, ChatMessage, Choice, Delta, FinishReason, TokenLogprob, Usage, sse};
 use tokio::sync::mpsc::UnboundedReceiver;
 
 use super::answer::Reply;
@@ -114,8 +112,8 @@ impl Events {
                 Some(Reply::Part(answer, deltas, probability)) => self.part(answer, deltas, probability),
                 Some(Reply::Ended(answer, reason)) => {
                     self.begin(answer);
-                    let chunk = self.chunk(answer, Delta::default(), Some(reason));
-                    self.ready.push_back(sse::write(&chunk));
+                    let chunk = ChatChunk::finish(&self.head.id, &self.head.model, self.head.created, reason);
+                    self.ready.push_back(sse::write(&chunk.of_answer(answer)));
                 }
                 Some(Reply::Finished(usage)) => self.finish(usage),
                 // No `[DONE]`: what came is not the whole answer.
@@ -128,36 +126,17 @@ impl Events {
     /// Names the speaker of the answers up to this one, where that was not done.
     fn begin(&mut self, answer: usize) {
         while self.begun <= answer {
-            let mut chunk = ChatChunk::start(&self.head.id, &self.head.model, self.head.created);
-            for choice in &mut chunk.choices {
-                choice.index = self.begun;
-            }
-            self.ready.push_back(sse::write(&chunk));
+            let chunk = ChatChunk::start(&self.head.id, &self.head.model, self.head.created);
+            self.ready.push_back(sse::write(&chunk.of_answer(self.begun)));
             self.begun += 1;
         }
     }
 
-    fn part(&mut self, answer: usize, mut deltas: Vec<Delta>, probability: Option<TokenLogprob>) {
+    fn part(&mut self, answer: usize, deltas: Vec<Delta>, probability: Option<TokenLogprob>) {
         self.begin(answer);
-        if deltas.is_empty() {
-            deltas.push(Delta::text(""));
-        }
-        let mut probability = probability.map(|probability| Logprobs { content: Some(vec![probability]) });
-        for delta in deltas {
-            let mut chunk = self.chunk(answer, delta, None);
-            for choice in &mut chunk.choices {
-                choice.logprobs = probability.take();
-            }
-            self.ready.push_back(sse::write(&chunk));
-        }
-    }
-
-    fn chunk(&self, answer: usize, delta: Delta, reason: Option<FinishReason>) -> ChatChunk {
-        let mut chunk = ChatChunk::new(&self.head.id, &self.head.model, self.head.created, delta, reason);
-        for choice in &mut chunk.choices {
-            choice.index = answer;
-        }
-        chunk
+        let Head { id, model, created } = &self.head;
+        let parts = ChatChunk::parts((id, model, *created), deltas, probability);
+        self.ready.extend(parts.map(|chunk| sse::write(&chunk.of_answer(answer))));
     }
 
     fn finish(&mut self, usage: Usage) {
