@@ -1,6 +1,6 @@
 //! The `nearside` command on the CPU against llama.cpp, in turn, each round in a process of its own.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::ExitCode;
 
 use serde_json::{Value, json};
@@ -84,7 +84,7 @@ pub(super) fn run(context: &Context, options: &Options) -> Result<ExitCode> {
 }
 
 /// Both sides in turn; whoever is second finds a warmer machine, so they take turns at that too.
-fn compare(context: &Context, options: &Options, python: &PathBuf, file: &Path, threads: usize) -> Result<Value> {
+fn compare(context: &Context, options: &Options, python: &Path, file: &Path, threads: usize) -> Result<Value> {
     let name = file.file_stem().unwrap_or_default().to_string_lossy().into_owned();
     let (mut ours, mut theirs) = (Vec::new(), Vec::new());
     for round in 0..options.rounds.max(1) {
@@ -131,7 +131,7 @@ fn nearside(context: &Context, options: &Options, file: &Path, threads: usize) -
     Ok(Speed { prefill: median("prefill_tokens_per_second")?, decode: median("decode_tokens_per_second")? })
 }
 
-fn llama_cpp(context: &Context, options: &Options, python: &PathBuf, file: &Path, threads: usize) -> Result<Speed> {
+fn llama_cpp(context: &Context, options: &Options, python: &Path, file: &Path, threads: usize) -> Result<Speed> {
     let report = Run::new(python)
         .arg(context.in_root(SCRIPT))
         .arg(file)
