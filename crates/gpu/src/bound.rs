@@ -8,7 +8,7 @@ use crate::allocation::{ALIGNMENT, Allocations, Verdict};
 use crate::binding::{Recipe, Resources};
 use crate::cache::CacheBuffers;
 use crate::kernels::Grid;
-use crate::plan::{Call, FEW, Phase, Plan};
+use crate::plan::{ByRows, Call, Phase, Plan};
 use crate::reads;
 
 /// Which bind group a dispatch uses.
@@ -27,25 +27,10 @@ pub(crate) struct Dispatch {
     pub(crate) weight_bytes: u64,
 }
 
-/// What an operation, or several, run in a step of one row and in one of several.
+/// What an operation, or several, run in a step.
 pub(crate) struct Operation {
     pub(crate) phase: Phase,
-    pub(crate) single: Vec<Dispatch>,
-    /// For at most [`FEW`] rows; the same as `many` when there is none.
-    pub(crate) few: Vec<Dispatch>,
-    /// The same as `single` when there is none.
-    pub(crate) many: Vec<Dispatch>,
-}
-
-impl Operation {
-    /// What runs for so many rows.
-    pub(crate) fn dispatches(&self, rows: usize) -> &[Dispatch] {
-        match rows {
-            2..=FEW if !self.few.is_empty() => &self.few,
-            2.. if !self.many.is_empty() => &self.many,
-            _ => &self.single,
-        }
-    }
+    pub(crate) dispatches: ByRows<Dispatch>,
 }
 
 /// Everything that a step encodes.
@@ -65,8 +50,7 @@ impl Bound {
     pub(crate) fn new(gpu: &Gpu, resources: &Resources, plan: &Plan) -> (Self, Verdict) {
         let calls = &plan.calls;
         let mut allocations = Allocations::new(gpu);
-        let count: u64 =
-            calls.iter().map(|planned| (planned.single.len() + planned.few.len() + planned.many.len()) as u64).sum();
+        let count = calls.iter().flat_map(|planned| planned.calls.all()).count() as u64;
         let usage = BufferUsages::UNIFORM | BufferUsages::COPY_DST;
         let (params, verdict) = allocations.start(gpu, count * ALIGNMENT, usage, "parameters");
         let mut binder = Binder { gpu, resources, params: &params, words: Vec::new(), recipes: Vec::new() };
@@ -74,9 +58,7 @@ impl Bound {
             .iter()
             .map(|planned| Operation {
                 phase: planned.phase,
-                single: planned.single.iter().map(|call| binder.dispatch(call)).collect(),
-                few: planned.few.iter().map(|call| binder.dispatch(call)).collect(),
-                many: planned.many.iter().map(|call| binder.dispatch(call)).collect(),
+                dispatches: planned.calls.map(|call| binder.dispatch(call)),
             })
             .collect();
         let Binder { words, recipes, .. } = binder;
@@ -91,10 +73,7 @@ impl Bound {
 
     /// How many buffers and shared bind groups there are.
     pub(crate) fn resources(&self) -> usize {
-        let dispatches = self
-            .operations
-            .iter()
-            .flat_map(|operation| [&operation.single, &operation.few, &operation.many].into_iter().flatten());
+        let dispatches = self.operations.iter().flat_map(|operation| operation.dispatches.all());
         1 + dispatches.filter(|dispatch| matches!(dispatch.groups, Groups::Shared(_))).count()
     }
 }

@@ -51,7 +51,7 @@ pub(crate) fn dispatches<'a>(
 ) -> impl Iterator<Item = Encoded<'a>> {
     bound.operations.iter().flat_map(move |operation| {
         let rows = wanted.rows(operation.phase);
-        let dispatches = rows.map_or(&[][..], |rows| operation.dispatches(rows));
+        let dispatches = rows.map_or(&[][..], |rows| operation.dispatches.of(rows));
         dispatches.iter().filter_map(move |dispatch| {
             let group = match (&dispatch.groups, cache) {
                 (Groups::Shared(group), _) => group,

@@ -14,7 +14,7 @@ use crate::kernels::change_logits;
 use crate::kernels::sample::{Deal, RESULT_WORDS};
 use crate::low_rank::Adapters;
 use crate::pipelines::Compiling;
-use crate::plan::{Planned, one_token_words, peak_words, plan, slot_rows, stride, turn_count};
+use crate::plan::{one_token_words, peak_words, plan, slot_rows, stride, turn_count};
 use crate::readback::Readback;
 use crate::tune::most_tokens;
 use crate::weights::Weights;
@@ -37,7 +37,8 @@ pub(crate) async fn load(
     let readback = Readback::new(gpu, graph, options, &mut allocations).await?;
     let plan = plan(graph, &resources.weights, &resources.adapters, gpu.tuning, options)?;
     // What takes long is compiled while the weights are read.
-    let compiling = Compiling::start(gpu, plan.calls.iter().flat_map(Planned::programs));
+    let compiling =
+        Compiling::start(gpu, plan.calls.iter().flat_map(|planned| planned.calls.all()).map(|call| &call.program));
     resources.weights.fill(gpu, graph, &file, progress).await?;
     compiling.finish();
     let scope = bound::scope(gpu);

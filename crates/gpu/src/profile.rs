@@ -1,8 +1,7 @@
 //! How long each kernel of a step takes, beside how fast the adapter copies.
 
 use nearside_engine::backend::{
-    BackendError, CacheId, Executor, ExecutorOptions, LoadProgress, SampleRule, Step, StepInput, TokenId, Want,
-    WeightFile,
+    BackendError, CacheId, Executor, ExecutorOptions, LoadProgress, Step, StepInput, TokenId, Want, WeightFile,
 };
 use nearside_engine::graph::Graph;
 use wgpu::{BufferUsages, CommandEncoderDescriptor};
@@ -17,6 +16,7 @@ use crate::load::load;
 use crate::plan::{Phase, plan};
 use crate::reads;
 use crate::stopwatch::{Stopwatch, medians};
+use crate::warm_up::GREEDY;
 
 /// All calls of one kernel at one shape in a step.
 #[derive(Debug, Clone, PartialEq)]
@@ -72,9 +72,6 @@ pub struct KernelTimes {
     /// The prompt's first step.
     pub prefill: StepTimes,
 }
-
-/// Tokens are chosen as an answer of the likeliest ones has it.
-const GREEDY: SampleRule = SampleRule { temperature: 0.0, top_k: 1, top_p: 1.0, min_p: 0.0, draw: 0.0 };
 
 const PHASES: &[Phase] = &[Phase::Body, Phase::Tail, Phase::Head, Phase::Sample];
 
@@ -172,7 +169,7 @@ impl GpuExecutor {
         let plan = plan(&self.graph, &resources.weights, &resources.adapters, self.gpu.tuning, self.options)?;
         let calls = plan.calls.iter().flat_map(|planned| {
             let rows = wanted.rows(planned.phase);
-            let calls = rows.map_or(&[][..], |rows| planned.calls(rows));
+            let calls = rows.map_or(&[][..], |rows| planned.calls.of(rows));
             calls.iter().map(move |call| (call, rows.unwrap_or(0)))
         });
         let mut kernels: Vec<KernelTime> = Vec::new();

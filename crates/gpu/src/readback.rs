@@ -195,10 +195,7 @@ impl Readback {
     }
 
     fn read(&self, staging: &Buffer, wanted: Wanted) -> Result<StepOutput, BackendError> {
-        let view =
-            staging.get_mapped_range(..).map_err(|error| BackendError::DeviceLost { reason: error.to_string() })?;
-        let words: Vec<u32> =
-            view.chunks_exact(4).map(|word| u32::from_le_bytes([word[0], word[1], word[2], word[3]])).collect();
+        let words = words(staging)?;
         let floats = |words: &[u32]| words.iter().map(|word| f32::from_bits(*word)).collect::<Vec<_>>();
         Ok(match wanted {
             Wanted::Nothing => StepOutput::default(),
@@ -253,15 +250,18 @@ pub(crate) async fn read(gpu: &Gpu, submission: SubmissionIndex, staging: &Buffe
     wait(gpu, &submission)?;
     let mapped = done.await.unwrap_or(false);
     gpu.check()?;
-    let lost = |reason: String| BackendError::DeviceLost { reason };
     if !mapped {
-        return Err(lost("a buffer could not be mapped".to_owned()));
+        return Err(BackendError::DeviceLost { reason: "a buffer could not be mapped".to_owned() });
     }
-    let view = staging.get_mapped_range(..).map_err(|error| lost(error.to_string()))?;
-    let words = view.chunks_exact(4).map(|word| u32::from_le_bytes([word[0], word[1], word[2], word[3]])).collect();
-    drop(view);
+    let words = words(staging)?;
     staging.unmap();
     Ok(words)
+}
+
+/// The words of a buffer that is mapped.
+fn words(staging: &Buffer) -> Result<Vec<u32>, BackendError> {
+    let view = staging.get_mapped_range(..).map_err(|error| BackendError::DeviceLost { reason: error.to_string() })?;
+    Ok(view.chunks_exact(4).map(|word| u32::from_le_bytes([word[0], word[1], word[2], word[3]])).collect())
 }
 
 /// Waits until everything up to a submission is done.

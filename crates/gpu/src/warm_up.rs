@@ -5,7 +5,8 @@ use nearside_engine::backend::{BackendError, Counters, Executor, SampleRule, Ste
 use crate::executor::{GpuExecutor, Left};
 use crate::plan::FEW;
 
-const RULE: SampleRule = SampleRule { temperature: 0.0, top_k: 1, top_p: 1.0, min_p: 0.0, draw: 0.0 };
+/// Takes the likeliest token.
+pub(crate) const GREEDY: SampleRule = SampleRule { temperature: 0.0, top_k: 1, top_p: 1.0, min_p: 0.0, draw: 0.0 };
 
 impl GpuExecutor {
     /// Has every kernel of prefill and decode run once: drivers prepare much at the first use only. The cache that
@@ -26,10 +27,10 @@ impl GpuExecutor {
     async fn throw_away(&mut self) -> Result<(), BackendError> {
         let cache = self.create_cache()?;
         let zeros = [0; FEW + 1];
-        let apart = self.bound.operations.iter().any(|operation| !operation.few.is_empty());
+        let apart = self.bound.operations.iter().any(|operation| !operation.dispatches.few.is_empty());
         for rows in [apart.then_some(zeros.len()), Some(2), Some(1)].into_iter().flatten() {
             let tokens = &zeros[..rows.min(self.options.batch)];
-            let want = Want::Sample(&[RULE], 2);
+            let want = Want::Sample(&[GREEDY], 2);
             let run = self.submit(Step { cache, position: 0, input: StepInput::Tokens(tokens), want });
             let output = match run {
                 Ok(ticket) => self.collect(ticket).await.map(|_| ()),

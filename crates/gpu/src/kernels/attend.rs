@@ -3,7 +3,8 @@
 use nearside_engine::backend::CacheFormat;
 use nearside_engine::graph::RopePairing;
 
-use super::{Access, Grid, Program};
+use super::attention::CACHED;
+use super::{Access, Grid, Program, rope};
 
 /// Invocations of a workgroup, at least.
 const THREADS: u32 = 128;
@@ -59,10 +60,7 @@ pub(crate) struct Params {
 
 impl Params {
     pub(crate) fn words(&self) -> Vec<u32> {
-        let (step, distance) = match self.pairing {
-            RopePairing::Adjacent => (2, 1),
-            RopePairing::Halves => (1, self.pairs),
-        };
+        let (step, distance) = rope::places(self.pairing, self.pairs);
         let [query, key, value] = self.columns;
         vec![
             self.groups,
@@ -101,7 +99,7 @@ impl Form {
         let norms = self.query_norm || self.key_norm;
         Program::new(
             "attend",
-            &[include_str!("slices.wgsl"), include_str!("attend.wgsl")],
+            &[include_str!("slices.wgsl"), CACHED, include_str!("attend.wgsl")],
             &[
                 ("HEAD_DIM", self.head_dim),
                 ("QUERIES", self.queries),

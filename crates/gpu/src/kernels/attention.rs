@@ -16,6 +16,9 @@ fn queries(head_dim: u32, single: bool) -> u32 {
 /// Positions that a workgroup scores together, at least.
 const THREADS: u32 = 128;
 
+/// `value_at` in WGSL, and what else both kernels that attend know of a cache.
+pub(super) const CACHED: &str = include_str!("cached.wgsl");
+
 /// The widest head whose words fit one workgroup.
 pub(crate) const MAX_HEAD_DIM: usize = 512;
 
@@ -62,7 +65,7 @@ pub(crate) fn program(head_dim: u32, single: bool, format: CacheFormat) -> Progr
     let coded = format == CacheFormat::Q8_0;
     Program::new(
         "attention",
-        &[include_str!("attention.wgsl")],
+        &[CACHED, include_str!("attention.wgsl")],
         &[
             ("HEAD_DIM", head_dim),
             ("QUERIES", queries(head_dim, single)),

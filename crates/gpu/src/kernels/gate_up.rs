@@ -3,7 +3,7 @@
 use nearside_engine::graph::Activation;
 
 use super::gate::{ACTIVATION, activation_definition};
-use super::matmul::{Shape, threads};
+use super::matmul::{Split, threads};
 use super::{Access, Grid, Program};
 use crate::adapter::Tuning;
 use crate::quants::Packing;
@@ -29,20 +29,10 @@ pub(crate) struct Params {
     pub(crate) peaks: u32,
 }
 
-/// How many rows of each matrix an invocation takes, and into how many slices a row is split.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Split {
-    pub(crate) rows: u32,
-    pub(crate) split: u32,
-}
-
-impl Split {
-    pub(crate) fn new(units: u32, tuning: &Tuning) -> Self {
-        match Shape::single(units, tuning) {
-            Shape::Rows { rows, split, .. } => Self { rows: (rows / 2).max(1), split },
-            Shape::Tiled(_) => Self { rows: 1, split: 1 },
-        }
-    }
+/// An invocation takes its rows of both matrices.
+pub(crate) fn split(units: u32, tuning: &Tuning) -> Split {
+    let split = Split::single(units, tuning);
+    Split { rows: (split.rows / 2).max(1), ..split }
 }
 
 impl Params {
@@ -63,8 +53,7 @@ impl Params {
     }
 
     pub(crate) fn grid(&self, split: Split) -> Grid {
-        let groups = threads(split.split) / (16 * split.split) * split.rows;
-        Grid::Tiles { per_tile: self.groups.div_ceil(groups), rows: 1 }
+        Grid::Tiles { per_tile: self.groups.div_ceil(split.groups()), rows: 1 }
     }
 }
 
@@ -90,8 +79,9 @@ pub(crate) fn program(packing: &Packing, activation: Activation, split: Split, p
 mod tests {
     use nearside_engine::graph::Activation;
 
-    use super::{Params, Split, program};
-    use crate::kernels::{gate, matmul};
+    use super::{Params, program};
+    use crate::kernels::gate;
+    use crate::kernels::matmul::{self, Split};
     use crate::testing::{Gpu, Matrix, Random, Run, close, each_gpu, matrix, packings};
 
     fn check(gpu: &Gpu, both: &Matrix, activation: Activation, split: Split) {

@@ -1,8 +1,7 @@
 //! The products that give one token's queries, keys and values, all in one go.
 
-use super::matmul::{Shape, threads};
+use super::matmul::{Split, threads};
 use super::{Access, Grid, Program};
-use crate::adapter::Tuning;
 use crate::quants::Packing;
 use crate::template::suffixed;
 
@@ -28,22 +27,6 @@ pub(crate) struct Params {
     pub(crate) scale: f32,
 }
 
-/// How many rows an invocation takes, and into how many slices a row is split.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Split {
-    pub(crate) rows: u32,
-    pub(crate) split: u32,
-}
-
-impl Split {
-    pub(crate) fn new(units: u32, tuning: &Tuning) -> Self {
-        match Shape::single(units, tuning) {
-            Shape::Rows { rows, split, .. } => Self { rows, split },
-            Shape::Tiled(_) => Self { rows: 1, split: 1 },
-        }
-    }
-}
-
 impl Params {
     pub(crate) fn words(&self) -> Vec<u32> {
         let stack = |stack: &Stack| [stack.units, stack.groups, stack.rows, stack.first_group, stack.column];
@@ -51,8 +34,7 @@ impl Params {
     }
 
     pub(crate) fn grid(&self, split: Split) -> Grid {
-        let groups = threads(split.split) / (16 * split.split) * split.rows;
-        Grid::Fixed(self.stacks.iter().map(|stack| stack.groups.div_ceil(groups)).sum())
+        Grid::Fixed(self.stacks.iter().map(|stack| stack.groups.div_ceil(split.groups())).sum())
     }
 }
 
@@ -85,8 +67,8 @@ pub(crate) fn program(packings: &[&Packing], bias: bool, split: Split) -> Progra
 
 #[cfg(test)]
 mod tests {
-    use super::{Params, Split, Stack, program};
-    use crate::kernels::matmul;
+    use super::{Params, Stack, program};
+    use crate::kernels::matmul::{self, Split};
     use crate::testing::{Gpu, Matrix, Random, Run, close, each_gpu, packings};
 
     fn check(gpu: &Gpu, matrices: &[Matrix], bias: bool, split: Split) {

@@ -48,6 +48,27 @@ impl Params {
     }
 }
 
+/// How many rows an invocation takes, and into how many slices a row is split.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Split {
+    pub(crate) rows: u32,
+    pub(crate) split: u32,
+}
+
+impl Split {
+    /// For one token.
+    pub(crate) fn single(units: u32, tuning: &Tuning) -> Self {
+        // A slice should have some units of its own, or the reduction costs more than it gains.
+        let slices = (units / 2).max(1).ilog2();
+        Self { rows: tuning.rows, split: (1 << slices).min(tuning.split) }
+    }
+
+    /// Groups of rows of one workgroup.
+    pub(super) fn groups(self) -> u32 {
+        threads(self.split) / (16 * self.split) * self.rows
+    }
+}
+
 /// What is added to the product.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(crate) enum Residual {
@@ -68,17 +89,14 @@ pub(crate) enum Shape {
 impl Shape {
     /// The shape for one token.
     pub(crate) fn single(units: u32, tuning: &Tuning) -> Self {
-        // A slice should have some units of its own, or the reduction costs more than it gains.
-        let slices = (units / 2).max(1).ilog2();
-        Self::Rows { rows: tuning.rows, tokens: 1, split: (1 << slices).min(tuning.split) }
+        let Split { rows, split } = Split::single(units, tuning);
+        Self::Rows { rows, tokens: 1, split }
     }
 
     /// The shape for a few, where it is not the one for several: a tile of so few is mostly empty.
     pub(crate) fn few(units: u32, tuning: &Tuning) -> Option<Self> {
-        match (tuning.tile, Self::single(units, tuning)) {
-            (Some(_), Self::Rows { rows, split, .. }) => Some(Self::Rows { rows, tokens: tuning.tokens, split }),
-            _ => None,
-        }
+        let Split { rows, split } = Split::single(units, tuning);
+        tuning.tile.map(|_| Self::Rows { rows, tokens: tuning.tokens, split })
     }
 
     /// The shape for several.
@@ -92,8 +110,7 @@ impl Shape {
     pub(crate) fn grid(self, params: &Params) -> Grid {
         match self {
             Self::Rows { rows, tokens, split } => {
-                let groups = threads(split) / (16 * split) * rows;
-                Grid::Tiles { per_tile: params.groups.div_ceil(groups), rows: tokens }
+                Grid::Tiles { per_tile: params.groups.div_ceil(Split { rows, split }.groups()), rows: tokens }
             }
             Self::Tiled(tile) => Grid::Tiles { per_tile: params.rows.div_ceil(tile.rows()), rows: tile.tokens() },
         }

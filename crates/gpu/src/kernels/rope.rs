@@ -17,12 +17,17 @@ pub(crate) struct Params {
     pub(crate) table_offset: u32,
 }
 
+/// How far the first elements of neighbouring pairs are apart, and the two elements of one.
+pub(super) fn places(pairing: RopePairing, pairs: u32) -> (u32, u32) {
+    match pairing {
+        RopePairing::Adjacent => (2, 1),
+        RopePairing::Halves => (1, pairs),
+    }
+}
+
 impl Params {
     pub(crate) fn words(&self) -> Vec<u32> {
-        let (step, distance) = match self.pairing {
-            RopePairing::Adjacent => (2, 1),
-            RopePairing::Halves => (1, self.pairs),
-        };
+        let (step, distance) = places(self.pairing, self.pairs);
         vec![
             self.row_limit,
             self.heads,

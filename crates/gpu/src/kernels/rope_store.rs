@@ -2,7 +2,7 @@
 
 use nearside_engine::graph::RopePairing;
 
-use super::{Access, ELEMENT_THREADS, Grid, Program};
+use super::{Access, ELEMENT_THREADS, Grid, Program, rope};
 
 pub(crate) struct Params {
     pub(crate) row_limit: u32,
@@ -25,10 +25,7 @@ pub(crate) struct Params {
 
 impl Params {
     pub(crate) fn words(&self) -> Vec<u32> {
-        let (step, distance) = match self.pairing {
-            RopePairing::Adjacent => (2, 1),
-            RopePairing::Halves => (1, self.pairs),
-        };
+        let (step, distance) = rope::places(self.pairing, self.pairs);
         vec![
             self.row_limit,
             self.query_heads,

@@ -3,7 +3,7 @@
 use nearside_engine::backend::CacheFormat;
 use nearside_engine::graph::{Graph, Op, Slot, Weight};
 
-use super::{Call, Planned, Planner, rounding, turn_count};
+use super::{ByRows, Call, Planned, Planner, rounding, turn_count};
 use crate::binding::{MatrixId, Source};
 use crate::kernels::round::BLOCK;
 use crate::kernels::{attention, gate_up, join, rope_store};
@@ -136,8 +136,8 @@ impl Planner<'_> {
         if !self.several_rows() {
             return Some(apart);
         }
-        let differs = planned.iter().any(|planned| !planned.few.is_empty());
-        for Planned { single, few, many, .. } in planned {
+        let differs = planned.iter().any(|planned| !planned.calls.few.is_empty());
+        for Planned { calls: ByRows { single, few, many }, .. } in planned {
             let many = if many.is_empty() { single } else { many };
             if differs {
                 apart.few.extend(if few.is_empty() { many.clone() } else { few });
@@ -179,7 +179,7 @@ impl Planner<'_> {
             up_scale: up.1,
             peaks: peaks as u32,
         };
-        let split = gate_up::Split::new(units, &self.tuning);
+        let split = gate_up::split(units, &self.tuning);
         let matrix = MatrixId::Weight(gate.0.0);
         let mut sources = vec![
             Source::Quants { matrix, piece: 0 },
@@ -195,7 +195,7 @@ impl Planner<'_> {
             grid: params.grid(split),
         };
         let Apart { few, many } = self.apart(ops, length)?;
-        self.plan.calls.push(Planned { phase: self.phase, single: vec![single], few, many });
+        self.plan.calls.push(Planned { phase: self.phase, calls: ByRows { single: vec![single], few, many } });
         if round {
             // Nobody has the whole of a block, so who reads it rounds it.
             self.unrounded = Some((*output, peaks as u32));

@@ -49,30 +49,41 @@ pub(crate) struct Call {
 /// The most rows for which products do without tiles.
 pub(crate) const FEW: usize = 16;
 
-/// What an operation, or several, do in a step of one row and in one of several.
-pub(crate) struct Planned {
-    pub(crate) phase: Phase,
-    pub(crate) single: Vec<Call>,
+/// What runs in a step, depending on its rows.
+pub(crate) struct ByRows<T> {
+    pub(crate) single: Vec<T>,
     /// For at most [`FEW`] rows; the same as `many` when there is none.
-    pub(crate) few: Vec<Call>,
+    pub(crate) few: Vec<T>,
     /// The same as `single` when there is none.
-    pub(crate) many: Vec<Call>,
+    pub(crate) many: Vec<T>,
 }
 
-impl Planned {
-    /// Everything that is to be compiled for it.
-    pub(crate) fn programs(&self) -> impl Iterator<Item = &Program> {
-        [&self.single, &self.few, &self.many].into_iter().flatten().map(|call| &call.program)
-    }
-
+impl<T> ByRows<T> {
     /// What runs for so many rows.
-    pub(crate) fn calls(&self, rows: usize) -> &[Call] {
+    pub(crate) fn of(&self, rows: usize) -> &[T] {
         match rows {
             2..=FEW if !self.few.is_empty() => &self.few,
             2.. if !self.many.is_empty() => &self.many,
             _ => &self.single,
         }
     }
+
+    /// Everything that may run.
+    pub(crate) fn all(&self) -> impl Iterator<Item = &T> {
+        [&self.single, &self.few, &self.many].into_iter().flatten()
+    }
+
+    /// The same of something else.
+    pub(crate) fn map<U>(&self, mut change: impl FnMut(&T) -> U) -> ByRows<U> {
+        let mut each = |items: &[T]| items.iter().map(&mut change).collect();
+        ByRows { single: each(&self.single), few: each(&self.few), many: each(&self.many) }
+    }
+}
+
+/// What an operation, or several, do in a step.
+pub(crate) struct Planned {
+    pub(crate) phase: Phase,
+    pub(crate) calls: ByRows<Call>,
 }
 
 /// The turns that one rope operation wants for each position.
@@ -190,6 +201,9 @@ struct Planner<'a> {
     adapters: &'a Adapters,
     tuning: Tuning,
     options: ExecutorOptions,
+    /// Where the operations start that no cache needs, and those for the last rows.
+    tail: usize,
+    head: usize,
     /// Of the operation that is planned.
     index: usize,
     phase: Phase,
@@ -212,6 +226,8 @@ pub(crate) fn plan(
         adapters,
         tuning,
         options,
+        tail: tail_start(graph),
+        head: head_start(graph),
         index: 0,
         phase: Phase::Body,
         unrounded: None,
@@ -237,8 +253,8 @@ fn unsupported(what: String) -> BackendError {
 impl<'a> Planner<'a> {
     fn phase_at(&self, index: usize) -> Phase {
         match index {
-            _ if index >= head_start(self.graph) => Phase::Head,
-            _ if index >= tail_start(self.graph) => Phase::Tail,
+            _ if index >= self.head => Phase::Head,
+            _ if index >= self.tail => Phase::Tail,
             _ => Phase::Body,
         }
     }
@@ -272,7 +288,8 @@ impl<'a> Planner<'a> {
 
     fn push(&mut self, program: Program, params: Vec<u32>, sources: Vec<Source>, grid: Grid) {
         let single = vec![Call { program, params, sources, grid }];
-        self.plan.calls.push(Planned { phase: self.phase, single, few: Vec::new(), many: Vec::new() });
+        let calls = ByRows { single, few: Vec::new(), many: Vec::new() };
+        self.plan.calls.push(Planned { phase: self.phase, calls });
     }
 
     fn turn_offset(&self, frequencies: &[f32], magnitude: f32) -> Option<usize> {

@@ -7,8 +7,9 @@ use nearside_gguf::DataType;
 
 use super::blocks::{Block, Layout, Members};
 use super::fusion::Apart;
-use super::{Call, Planned, Planner};
+use super::{ByRows, Call, Planned, Planner};
 use crate::binding::{MatrixId, Source};
+use crate::kernels::matmul::Split;
 use crate::kernels::{attend, combine, heads};
 use crate::quants::{LANES, Packing};
 use crate::weights::{Matrix, Piece};
@@ -42,9 +43,10 @@ impl Planner<'_> {
         self.phase = phase;
         let single = products.into_iter().chain([attend]).collect();
         let Apart { few, many } = before;
-        self.plan.calls.push(Planned { phase, single, few, many });
+        self.plan.calls.push(Planned { phase, calls: ByRows { single, few, many } });
         let Apart { few, many } = after?;
-        self.plan.calls.push(Planned { phase: after_phase, single: vec![combine], few, many });
+        let calls = ByRows { single: vec![combine], few, many };
+        self.plan.calls.push(Planned { phase: after_phase, calls });
         Some(block.length)
     }
 
@@ -105,7 +107,7 @@ impl Planner<'_> {
                 sources.extend([Source::Quants { matrix, piece: 0 }, Source::Extras { matrix, piece: 0 }]);
             }
             let params = heads::Params { stacks: taken, scale: block.scale };
-            let split = heads::Split::new(taken[0].units, &self.tuning);
+            let split = Split::single(taken[0].units, &self.tuning);
             let packings: Vec<_> = chunk.iter().map(|stacked| stacked.packing).collect();
             Call {
                 program: heads::program(&packings, !bias.is_empty(), split),

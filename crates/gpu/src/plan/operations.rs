@@ -4,7 +4,7 @@ use nearside_engine::backend::{BackendError, CacheFormat};
 use nearside_engine::graph::{Op, RopePairing, Slot, Weight};
 
 use super::fusion::replaces;
-use super::{Call, Phase, Planned, Planner, rounding, stride, turn_count, unsupported};
+use super::{ByRows, Call, Phase, Planned, Planner, rounding, stride, turn_count, unsupported};
 use crate::binding::{MatrixId, Source};
 use crate::kernels::round::BLOCK;
 use crate::kernels::{
@@ -216,12 +216,8 @@ impl Planner<'_> {
             sources: sources.clone(),
             grid: params.grid(shape.head_dim as u32, single),
         };
-        self.plan.calls.push(Planned {
-            phase: self.phase,
-            single: vec![call(true)],
-            few: Vec::new(),
-            many: vec![call(false)],
-        });
+        let calls = ByRows { single: vec![call(true)], few: Vec::new(), many: vec![call(false)] };
+        self.plan.calls.push(Planned { phase: self.phase, calls });
         Ok(())
     }
 

@@ -3,7 +3,7 @@
 use nearside_engine::backend::BackendError;
 use nearside_engine::graph::{Slot, Weight};
 
-use super::{Call, Planned, Planner, stride, unsupported};
+use super::{ByRows, Call, Planned, Planner, stride, unsupported};
 use crate::binding::{MatrixId, Source};
 use crate::kernels::matmul::{self, Residual, Shape};
 use crate::quants::UNIT;
@@ -132,7 +132,7 @@ impl Planner<'_> {
             let few = few.map(|shape| call(shape, false)).into_iter().collect();
             let many = self.several_rows().then(|| call(shapes.1, false)).into_iter().collect();
             let single = vec![call(shapes.0, peaks.is_some())];
-            self.plan.calls.push(Planned { phase: self.phase, single, few, many });
+            self.plan.calls.push(Planned { phase: self.phase, calls: ByRows { single, few, many } });
         }
         Ok(())
     }
