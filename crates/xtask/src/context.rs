@@ -33,6 +33,12 @@ impl Context {
         Ok(Self { root, cache })
     }
 
+    /// A checkout and a cache for tests.
+    #[cfg(test)]
+    pub(crate) fn at(root: PathBuf, cache: PathBuf) -> Self {
+        Self { root, cache }
+    }
+
     /// The top folder of the checkout.
     pub(crate) fn root(&self) -> &Path {
         &self.root

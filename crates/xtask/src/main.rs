@@ -3,6 +3,7 @@
 mod bench;
 mod build;
 mod check;
+mod checkout;
 mod context;
 mod demo;
 mod error;
@@ -108,6 +109,7 @@ fn main() -> ExitCode {
 
 fn chore(chore: Chore) -> Result<ExitCode> {
     let context = Context::discover()?;
+    checkout::claim(&context)?;
     match chore {
         Chore::Setup => setup::all(&context)?,
         Chore::Check => check::check(&context)?,
