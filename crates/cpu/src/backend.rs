@@ -11,6 +11,7 @@ use nearside_engine::backend::{
 use nearside_engine::graph::{Graph, Op};
 
 use crate::executor::{CpuExecutor, Held};
+use crate::lookup::Lookup;
 use crate::matrix;
 use crate::memory::zeroed;
 use crate::pool::Pool;
@@ -68,12 +69,7 @@ fn load(
     if options.batch == 0 || options.context == 0 {
         return Err(BackendError::InvalidStep { problem: "context and batch must be at least 1".to_owned() });
     }
-    let mut vectors = vec![false; graph.weights.len()];
-    for op in &graph.ops {
-        if let Op::RmsNorm { weight, .. } | Op::MatMul { bias: Some(weight), .. } = op {
-            vectors[weight.0] = true;
-        }
-    }
+    let reads = Reads::of(graph);
     let mut tensors = Vec::with_capacity(graph.weights.len());
     for spec in &graph.weights {
         let wrong = |problem: String| BackendError::Tensor { name: spec.name.clone(), problem };
@@ -97,10 +93,19 @@ fn load(
     };
     let mut weights = Vec::with_capacity(tensors.len());
     let mut held = 0;
-    for ((tensor, spec), vector) in tensors.into_iter().zip(&graph.weights).zip(vectors) {
+    for ((tensor, spec), reads) in tensors.into_iter().zip(&graph.weights).zip(reads) {
+        if reads == Reads::Rows
+            && let Some(bytes) = file.bytes.lasting()
+        {
+            weights.push(Held::Lookup(Lookup::new(tensor, bytes)?));
+            if advance(tensor.size).is_break() {
+                return Err(BackendError::Cancelled);
+            }
+            continue;
+        }
         let matrix = matrix::read(pool, tensor, file.bytes, &mut advance)?;
         held += matrix.bytes() as u64;
-        weights.push(if vector {
+        weights.push(if reads == Reads::Numbers {
             let mut values = zeroed(spec.columns, 0.0, || format!("tensor `{}`", spec.name))?;
             matrix.expand_row(0, &mut values);
             Held::Vector(values)
@@ -109,4 +114,34 @@ fn load(
         });
     }
     Ok(Box::new(CpuExecutor::new(Arc::clone(pool), graph.clone(), weights, options, held)?))
+}
+
+/// What a weight is to the operations that read it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Reads {
+    /// Something to multiply with.
+    Products,
+    /// A table of which a few rows are wanted at a time.
+    Rows,
+    /// Plain numbers.
+    Numbers,
+}
+
+impl Reads {
+    fn of(graph: &Graph) -> Vec<Self> {
+        let mut reads = vec![Self::Rows; graph.weights.len()];
+        for op in &graph.ops {
+            match op {
+                Op::RmsNorm { weight, .. } => reads[weight.0] = Self::Numbers,
+                Op::MatMul { weight, bias, .. } => {
+                    reads[weight.0] = Self::Products;
+                    if let Some(bias) = bias {
+                        reads[bias.0] = Self::Numbers;
+                    }
+                }
+                _ => {}
+            }
+        }
+        reads
+    }
 }

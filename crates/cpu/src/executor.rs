@@ -17,6 +17,7 @@ use nearside_engine::graph::{Graph, Op, Slot};
 
 use crate::adapters::Adapters;
 use crate::cache::Cache;
+use crate::lookup::Lookup;
 use crate::matrix::{Matrix, Rooms};
 use crate::pool::Pool;
 use plan::Plan;
@@ -25,6 +26,8 @@ use plan::Plan;
 pub(crate) enum Held {
     /// Multiplied, or looked up row by row.
     Matrix(Box<dyn Matrix>),
+    /// Looked up row by row, in the file.
+    Lookup(Lookup),
     /// A norm's factors or a bias.
     Vector(Vec<f32>),
 }

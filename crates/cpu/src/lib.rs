@@ -23,6 +23,7 @@ pub mod benchmark;
 mod cache;
 mod executor;
 mod formats;
+mod lookup;
 mod matrix;
 mod memory;
 mod ops;

@@ -44,10 +44,36 @@ pub(crate) type Advance<'a> = dyn FnMut(u64) -> ControlFlow<()> + 'a;
 
 /// Rows, columns and the bytes of one row in the file.
 #[derive(Debug, Clone, Copy)]
-struct Stored {
+pub(crate) struct Stored {
     rows: usize,
     columns: usize,
-    row_bytes: usize,
+    pub(crate) row_bytes: usize,
+}
+
+impl Stored {
+    /// How a tensor lies in the file, if its rows are whole blocks.
+    pub(crate) fn of(tensor: &TensorInfo) -> Result<Self, BackendError> {
+        let wrong = |problem: String| BackendError::Tensor { name: tensor.name.clone(), problem };
+        let (elements, block) = (tensor.data_type.block_elements() as u64, tensor.data_type.block_bytes() as u64);
+        if tensor.size == 0 {
+            return Err(wrong("it has no elements".to_owned()));
+        }
+        if !tensor.columns().is_multiple_of(elements) {
+            return Err(wrong(format!("rows of {} are not whole blocks of {elements}", tensor.columns())));
+        }
+        let row_bytes = (tensor.columns() / elements).checked_mul(block);
+        if row_bytes.and_then(|bytes| bytes.checked_mul(tensor.rows())) != Some(tensor.size) {
+            return Err(wrong(format!("{} bytes do not hold its elements", tensor.size)));
+        }
+        let size = |size: u64| {
+            usize::try_from(size).map_err(|_| out_of_memory(tensor.size, format!("tensor `{}`", tensor.name)))
+        };
+        Ok(Self {
+            rows: size(tensor.rows())?,
+            columns: size(tensor.columns())?,
+            row_bytes: size(row_bytes.unwrap_or(u64::MAX))?,
+        })
+    }
 }
 
 /// Reads a tensor into the layout for its format, a part at a time, so that it is never held twice.
@@ -57,25 +83,7 @@ pub(crate) fn read(
     bytes: &dyn ByteSource,
     advance: &mut Advance<'_>,
 ) -> Result<Box<dyn Matrix>, BackendError> {
-    let wrong = |problem: String| BackendError::Tensor { name: tensor.name.clone(), problem };
-    let (elements, block) = (tensor.data_type.block_elements() as u64, tensor.data_type.block_bytes() as u64);
-    if tensor.size == 0 {
-        return Err(wrong("it has no elements".to_owned()));
-    }
-    if !tensor.columns().is_multiple_of(elements) {
-        return Err(wrong(format!("rows of {} are not whole blocks of {elements}", tensor.columns())));
-    }
-    let row_bytes = (tensor.columns() / elements).checked_mul(block);
-    if row_bytes.and_then(|bytes| bytes.checked_mul(tensor.rows())) != Some(tensor.size) {
-        return Err(wrong(format!("{} bytes do not hold its elements", tensor.size)));
-    }
-    let size =
-        |size: u64| usize::try_from(size).map_err(|_| out_of_memory(tensor.size, format!("tensor `{}`", tensor.name)));
-    let stored = Stored {
-        rows: size(tensor.rows())?,
-        columns: size(tensor.columns())?,
-        row_bytes: size(row_bytes.unwrap_or(u64::MAX))?,
-    };
+    let stored = Stored::of(tensor)?;
     let isa = Isa::find();
     let mut source = Source { tensor, bytes, advance };
     match Format::of(tensor.data_type, isa) {

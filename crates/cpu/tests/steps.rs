@@ -4,6 +4,7 @@
 mod tiny;
 
 use std::ops::ControlFlow;
+use std::rc::Rc;
 
 use nearside_cpu::CpuBackend;
 use nearside_engine::architectures;
@@ -12,19 +13,22 @@ use nearside_engine::backend::{
     Want, WeightFile,
 };
 use nearside_engine::graph::{Graph, Op, Slot};
-use nearside_gguf::{ByteSource, Gguf};
+use nearside_gguf::{ByteSource, Gguf, SourceError};
 use tiny::Tiny;
 
 const OPTIONS: ExecutorOptions = ExecutorOptions { context: 16, batch: 4, choices: 1, cache: CacheFormat::F16 };
 const GREEDY: SampleRule = SampleRule { temperature: 0.0, top_k: 0, top_p: 1.0, min_p: 0.0, draw: 0.0 };
 
 fn load(change: impl FnOnce(&mut Graph)) -> Result<Box<dyn Executor>, BackendError> {
-    let bytes = Tiny::default().file();
-    let gguf = Gguf::read(&bytes as &dyn ByteSource).expect("a sound file");
-    let (_, mut graph) = architectures::build(&gguf, &bytes, 64).expect("a sound model");
+    load_from(&Tiny::default().file(), change)
+}
+
+fn load_from(bytes: &dyn ByteSource, change: impl FnOnce(&mut Graph)) -> Result<Box<dyn Executor>, BackendError> {
+    let gguf = Gguf::read(bytes).expect("a sound file");
+    let (_, mut graph) = architectures::build(&gguf, bytes, 64).expect("a sound model");
     change(&mut graph);
     let mut progress = |_, _| ControlFlow::Continue(());
-    let file = WeightFile { gguf: &gguf, bytes: &bytes };
+    let file = WeightFile { gguf: &gguf, bytes };
     pollster::block_on(CpuBackend::new().load(&graph, file, OPTIONS, &mut progress))
 }
 
@@ -123,4 +127,39 @@ fn counters_count() {
     let after = executor.counters();
     assert_eq!(after.steps, 2);
     assert!(after.dispatches - short > short, "filling the cache leaves out what follows the last row");
+}
+
+/// A file that can be read as long as somebody wants.
+#[derive(Clone)]
+struct Lasting(Rc<dyn ByteSource>);
+
+impl ByteSource for Lasting {
+    fn len(&self) -> u64 {
+        self.0.len()
+    }
+
+    fn read_at(&self, offset: u64, buffer: &mut [u8]) -> Result<(), SourceError> {
+        self.0.read_at(offset, buffer)
+    }
+
+    fn lasting(&self) -> Option<Rc<dyn ByteSource>> {
+        Some(Rc::new(self.clone()))
+    }
+}
+
+#[test]
+fn a_table_that_is_only_looked_up_may_stay_in_the_file() {
+    for own_head in [false, true] {
+        let bytes: Rc<dyn ByteSource> = Rc::new(Tiny { own_head, ..Tiny::default() }.file());
+        let outcome = |bytes: &dyn ByteSource| {
+            let mut executor = load_from(bytes, |_| {}).expect("a sound graph");
+            let cache = executor.create_cache().expect("room for a cache");
+            let step = Step { cache, position: 0, input: StepInput::Tokens(&[1, 25]), want: Want::Logits };
+            (run(executor.as_mut(), step).expect("a sound step"), executor.counters().weight_bytes)
+        };
+        let (held, held_bytes) = outcome(bytes.as_ref());
+        let (looked_up, fewer_bytes) = outcome(&Lasting(bytes));
+        assert_eq!(looked_up, held);
+        assert_eq!(fewer_bytes < held_bytes, own_head, "the output needs a table that is its own, too");
+    }
 }

@@ -1,5 +1,7 @@
 //! Where a model file's bytes come from.
 
+use std::rc::Rc;
+
 /// Random access to the bytes of a model file: a file on disk, a handle in the browser's private
 /// file system, or a slice in memory. Reads are synchronous everywhere the engine runs.
 pub trait ByteSource {
@@ -12,6 +14,12 @@ pub trait ByteSource {
     /// Whether there are no bytes at all.
     fn is_empty(&self) -> bool {
         self.len() == 0
+    }
+
+    /// The same bytes for as long as somebody wants them, where reading a few now and then costs next to nothing,
+    /// keeps nobody else from the file, and finds what was there at first.
+    fn lasting(&self) -> Option<Rc<dyn ByteSource>> {
+        None
     }
 }
 
@@ -75,5 +83,9 @@ impl<T: ByteSource + ?Sized> ByteSource for &T {
 
     fn read_at(&self, offset: u64, buffer: &mut [u8]) -> Result<(), SourceError> {
         (**self).read_at(offset, buffer)
+    }
+
+    fn lasting(&self) -> Option<Rc<dyn ByteSource>> {
+        (**self).lasting()
     }
 }

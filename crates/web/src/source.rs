@@ -1,5 +1,8 @@
 //! Model files in the browser.
 
+use std::rc::Rc;
+
+use js_sys::Reflect;
 use nearside_gguf::{ByteSource, SourceError};
 use wasm_bindgen::JsValue;
 use wasm_bindgen::prelude::wasm_bindgen;
@@ -9,9 +12,9 @@ use crate::javascript::describe;
 
 /// A model file: in the page's private files, or picked from disk.
 #[wasm_bindgen]
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct Source {
-    file: File,
+    file: Rc<File>,
     length: u64,
 }
 
@@ -21,28 +24,28 @@ enum File {
     Blob(Blob, FileReaderSync),
 }
 
+impl Drop for File {
+    fn drop(&mut self) {
+        if let Self::Handle(handle) = self {
+            handle.close();
+        }
+    }
+}
+
 #[wasm_bindgen]
 impl Source {
-    /// A file in the page's private files. The handle is closed with this.
+    /// A file in the page's private files. The handle is closed with this and what lasts of it.
     #[wasm_bindgen(js_name = fromHandle)]
     pub fn from_handle(handle: FileSystemSyncAccessHandle) -> Result<Source, JsValue> {
         let length = handle.get_size().inspect_err(|_| handle.close())? as u64;
-        Ok(Self { file: File::Handle(handle), length })
+        Ok(Self { file: Rc::new(File::Handle(handle)), length })
     }
 
     /// A file from disk, read where it lies.
     #[wasm_bindgen(js_name = fromBlob)]
     pub fn from_blob(blob: Blob) -> Result<Source, JsValue> {
         let length = blob.size() as u64;
-        Ok(Self { file: File::Blob(blob, FileReaderSync::new()?), length })
-    }
-}
-
-impl Drop for Source {
-    fn drop(&mut self) {
-        if let File::Handle(handle) = &self.file {
-            handle.close();
-        }
+        Ok(Self { file: Rc::new(File::Blob(blob, FileReaderSync::new()?)), length })
     }
 }
 
@@ -58,12 +61,25 @@ impl ByteSource for Source {
             return Err(SourceError::OutOfRange { offset, end, length: self.length });
         }
         let failed = |reason: String| SourceError::Io { offset, length: wanted, reason };
-        match &self.file {
+        match self.file.as_ref() {
             File::Handle(handle) => read_handle(handle, offset, buffer),
             File::Blob(blob, reader) => read_blob(blob, reader, offset, buffer),
         }
         .map_err(failed)
     }
+
+    fn lasting(&self) -> Option<Rc<dyn ByteSource>> {
+        match self.file.as_ref() {
+            // A handle that is not for reading alone, as browsers without that mode give it, would lock out other tabs.
+            File::Handle(handle) if is_for_reading(handle) => Some(Rc::new(self.clone())),
+            // Each read from a file on disk crosses to another process.
+            File::Handle(_) | File::Blob(..) => None,
+        }
+    }
+}
+
+fn is_for_reading(handle: &FileSystemSyncAccessHandle) -> bool {
+    Reflect::get(handle, &"mode".into()).is_ok_and(|mode| mode == "read-only")
 }
 
 fn read_handle(handle: &FileSystemSyncAccessHandle, offset: u64, buffer: &mut [u8]) -> Result<(), String> {

@@ -72,7 +72,7 @@ export async function removeFile(directory: FileSystemDirectoryHandle, name: str
     if (error instanceof DOMException && error.name === 'NoModificationAllowedError') {
       throw new NearsideError(
         'storage_busy',
-        `the model file ${name} is in use, probably by another tab; close that tab first`,
+        `the model file ${name} is in use; first close what has it loaded, here or in another tab`,
       );
     }
     throw error;

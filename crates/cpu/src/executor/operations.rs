@@ -41,9 +41,11 @@ impl CpuExecutor {
         match &graph.ops[index] {
             Op::Embed { table, scale, output } => {
                 let width = width(*output);
-                let table = matrix(weights, *table)?;
                 for (token, row) in tokens.iter().zip(slots[output.0].chunks_exact_mut(width)) {
-                    table.expand_row(*token as usize, row);
+                    match &mut weights[table.0] {
+                        Held::Lookup(table) => table.expand_row(*token as usize, row)?,
+                        _ => matrix(weights, *table)?.expand_row(*token as usize, row),
+                    }
                     ops::scale(row, *scale);
                 }
             }
@@ -193,13 +195,17 @@ fn each_row(pool: &Pool, items: &mut [f32], width: usize, work: &(dyn Fn(usize, 
 fn matrix(weights: &[Held], weight: Weight) -> Result<&dyn Matrix, BackendError> {
     match &weights[weight.0] {
         Held::Matrix(matrix) => Ok(matrix.as_ref()),
-        Held::Vector(_) => Err(invalid(format!("weight {} is both a vector and a matrix", weight.0))),
+        _ => Err(read_otherwise(weight)),
     }
 }
 
 fn vector(weights: &[Held], weight: Weight) -> Result<&[f32], BackendError> {
     match &weights[weight.0] {
         Held::Vector(vector) => Ok(vector),
-        Held::Matrix(_) => Err(invalid(format!("weight {} is both a vector and a matrix", weight.0))),
+        _ => Err(read_otherwise(weight)),
     }
+}
+
+fn read_otherwise(weight: Weight) -> BackendError {
+    invalid(format!("weight {} is both a vector and a matrix", weight.0))
 }
