@@ -27,15 +27,16 @@ describe('engine', { skip }, () => {
     await server?.close();
   });
 
-  const load = (backend) =>
+  const load = (backend, gpuWithout = []) =>
     page.evaluate(
-      async ([model, backend]) => {
+      async ([model, backend, gpuWithout]) => {
         window.near?.unload();
         window.phases = new Set();
-        window.near = await nearside.Nearside.load({ model, backend, onProgress: ({ phase }) => phases.add(phase) });
+        const onProgress = ({ phase }) => phases.add(phase);
+        window.near = await nearside.Nearside.load({ model, backend, gpuWithout, onProgress });
         return near.model;
       },
-      [model, backend],
+      [model, backend, gpuWithout],
     );
   const complete = (request) =>
     page.evaluate((request) => attempt(() => near.chat.completions.create(request)), request);
@@ -153,17 +154,28 @@ describe('engine', { skip }, () => {
     assert.match(info.choice, /software/);
   });
 
-  test('the forced GPU gives the same greedy tokens as the CPU, in little wasm memory', {
+  test('the forced GPU gives the same greedy tokens as the CPU, with subgroups and without, in little wasm memory', {
     timeout: 600_000,
   }, async () => {
     const request = { messages: QUESTION, temperature: 0, max_tokens: 6 };
     const cpu = await complete(request);
-    const info = await load('gpu');
-    assert.equal(info.backend.kind, 'gpu');
-    assert.ok(info.memoryBytes < 128 << 20, `${(info.memoryBytes / 2 ** 20).toFixed(1)} MiB of wasm memory`);
-    const gpu = await complete(request);
-    assert.equal(gpu.error, undefined);
-    assert.equal(gpu.value.choices[0].message.content, cpu.value.choices[0].message.content);
+    const offered = await page.evaluate(async () => {
+      const adapter = await navigator.gpu.requestAdapter();
+      return adapter.features.has('subgroups') && navigator.gpu.wgslLanguageFeatures.has('subgroup_id');
+    });
+    if (!offered) {
+      console.error('skipped: this browser offers no subgroups here, so only what works without them is tested');
+    }
+    for (const gpuWithout of [[], ['subgroups', 'shader-f16']]) {
+      const info = await load('gpu', gpuWithout);
+      assert.equal(info.backend.kind, 'gpu');
+      const used = offered && gpuWithout.length === 0;
+      assert.equal(info.backend.features.includes('subgroups'), used, `${info.backend.features}`);
+      assert.ok(info.memoryBytes < 128 << 20, `${(info.memoryBytes / 2 ** 20).toFixed(1)} MiB of wasm memory`);
+      const gpu = await complete(request);
+      assert.equal(gpu.error, undefined);
+      assert.equal(gpu.value.choices[0].message.content, cpu.value.choices[0].message.content);
+    }
     await page.evaluate(() => near.unload());
   });
 

@@ -14,6 +14,7 @@ use crate::failure::Failure;
 use crate::kernels::tiles::{self, Tile};
 use crate::load;
 use crate::pipelines::Pipelines;
+use crate::platform;
 use crate::self_check;
 use crate::tune;
 
@@ -81,7 +82,7 @@ pub struct AdapterFacts {
     pub software: bool,
     /// Whether `shader-f16` was there and allowed.
     pub f16: bool,
-    /// Whether subgroups were there and allowed. On the web wgpu does not offer them yet.
+    /// Whether subgroups were there and allowed.
     pub subgroups: bool,
     /// Whether timestamps can be taken at the ends of a pass.
     pub timestamp_queries: bool,
@@ -227,17 +228,17 @@ impl Backend for GpuBackend {
     }
 }
 
-fn no_adapter(reason: impl Into<String>) -> BackendError {
+pub(crate) fn no_adapter(reason: impl Into<String>) -> BackendError {
     BackendError::NoAdapter { reason: reason.into() }
 }
 
 pub(crate) async fn open(options: &GpuOptions) -> Result<Gpu, BackendError> {
-    check_environment()?;
+    platform::check_environment()?;
     let mut descriptor = wgpu::InstanceDescriptor::new_without_display_handle();
     descriptor.backends = wgpu::Backends::PRIMARY | wgpu::Backends::BROWSER_WEBGPU;
     descriptor.flags = wgpu::InstanceFlags::empty();
     let instance = wgpu::Instance::new(descriptor);
-    let adapter = choose_adapter(&instance, options).await?;
+    let adapter = platform::choose_adapter(&instance, options).await?;
     let available = adapter.features();
     let mut wanted = wgpu::Features::TIMESTAMP_QUERY;
     if options.allow_f16 {
@@ -258,14 +259,14 @@ pub(crate) async fn open(options: &GpuOptions) -> Result<Gpu, BackendError> {
             ..least
         }
     };
-    let (device, queue) = adapter
-        .request_device(&wgpu::DeviceDescriptor {
-            label: Some("nearside"),
-            required_features: features,
-            required_limits: limits,
-            memory_hints: wgpu::MemoryHints::MemoryUsage,
-            ..wgpu::DeviceDescriptor::default()
-        })
+    let descriptor = wgpu::DeviceDescriptor {
+        label: Some("nearside"),
+        required_features: features,
+        required_limits: limits,
+        memory_hints: wgpu::MemoryHints::MemoryUsage,
+        ..wgpu::DeviceDescriptor::default()
+    };
+    let (device, queue) = platform::request_device(&adapter, &descriptor, options.allow_subgroups)
         .await
         .map_err(|error| no_adapter(format!("the adapter gave no device: {error}")))?;
     let failure = Failure::watch(&device);
@@ -285,7 +286,7 @@ pub(crate) async fn open(options: &GpuOptions) -> Result<Gpu, BackendError> {
 
 fn facts(info: &wgpu::AdapterInfo, device: &wgpu::Device) -> AdapterFacts {
     let (features, limits) = (device.features(), device.limits());
-    let (name, vendor) = identity(info, device);
+    let (name, vendor) = platform::identity(info, device);
     let lower = name.to_lowercase();
     AdapterFacts {
         // Some browsers do not mark a software adapter as the fallback it is.
@@ -294,7 +295,7 @@ fn facts(info: &wgpu::AdapterInfo, device: &wgpu::Device) -> AdapterFacts {
         name,
         vendor,
         f16: features.contains(wgpu::Features::SHADER_F16),
-        subgroups: features.contains(wgpu::Features::SUBGROUP),
+        subgroups: platform::has_subgroups(device),
         timestamp_queries: features.contains(wgpu::Features::TIMESTAMP_QUERY),
         max_buffer_size: limits.max_buffer_size,
         max_storage_binding_size: limits.max_storage_buffer_binding_size.min(limits.max_buffer_size),
@@ -303,74 +304,10 @@ fn facts(info: &wgpu::AdapterInfo, device: &wgpu::Device) -> AdapterFacts {
     }
 }
 
-#[cfg(not(target_arch = "wasm32"))]
-#[expect(clippy::unnecessary_wraps, reason = "only a browser can lack the whole interface")]
-fn check_environment() -> Result<(), BackendError> {
-    Ok(())
-}
-
-#[cfg(not(target_arch = "wasm32"))]
-fn identity(info: &wgpu::AdapterInfo, _: &wgpu::Device) -> (String, String) {
-    (info.name.clone(), format!("{:04x}", info.vendor))
-}
-
-#[cfg(not(target_arch = "wasm32"))]
-async fn choose_adapter(instance: &wgpu::Instance, options: &GpuOptions) -> Result<wgpu::Adapter, BackendError> {
-    let Some(wanted) = &options.adapter else {
-        return request_adapter(instance, options).await;
-    };
-    let adapters = instance.enumerate_adapters(wgpu::Backends::PRIMARY).await;
-    let names: Vec<String> = adapters.iter().map(|adapter| adapter.get_info().name).collect();
-    let found = names.iter().position(|name| name.to_lowercase().contains(&wanted.to_lowercase()));
-    found
-        .and_then(|index| adapters.into_iter().nth(index))
-        .ok_or_else(|| no_adapter(format!("no adapter is called `{wanted}`; there are: {}", names.join(", "))))
-}
-
-/// wgpu panics where there is neither a window nor a worker, so this looks first.
-#[cfg(target_arch = "wasm32")]
-fn check_environment() -> Result<(), BackendError> {
-    let global = js_sys::global();
-    let get = |object: &wasm_bindgen::JsValue, name: &str| {
-        js_sys::Reflect::get(object, &name.into()).unwrap_or(wasm_bindgen::JsValue::UNDEFINED)
-    };
-    if get(&global, "Window").is_undefined() && get(&global, "WorkerGlobalScope").is_undefined() {
-        return Err(no_adapter("this is neither a page nor a worker"));
-    }
-    let navigator = get(&global, "navigator");
-    if !navigator.is_object() {
-        return Err(no_adapter("this is neither a page nor a worker"));
-    }
-    let gpu = get(&navigator, "gpu");
-    if gpu.is_undefined() || gpu.is_null() {
-        return Err(no_adapter("this browser has no WebGPU, or the page is not served securely"));
-    }
-    Ok(())
-}
-
-/// Browsers mostly leave the description empty, and wgpu passes on nothing else.
-#[cfg(target_arch = "wasm32")]
-fn identity(info: &wgpu::AdapterInfo, device: &wgpu::Device) -> (String, String) {
-    let text = |name: &str| -> String {
-        device
-            .as_webgpu()
-            .and_then(|device| js_sys::Reflect::get(device.as_ref(), &"adapterInfo".into()).ok())
-            .and_then(|facts| js_sys::Reflect::get(&facts, &name.into()).ok())
-            .and_then(|value| value.as_string())
-            .unwrap_or_default()
-    };
-    let (vendor, architecture) = (text("vendor"), text("architecture"));
-    let parts = [vendor.as_str(), architecture.as_str(), info.name.as_str()];
-    let name = parts.into_iter().filter(|part| !part.is_empty()).collect::<Vec<_>>().join(" ");
-    (if name.is_empty() { "WebGPU adapter".to_owned() } else { name }, vendor)
-}
-
-#[cfg(target_arch = "wasm32")]
-async fn choose_adapter(instance: &wgpu::Instance, options: &GpuOptions) -> Result<wgpu::Adapter, BackendError> {
-    request_adapter(instance, options).await
-}
-
-async fn request_adapter(instance: &wgpu::Instance, options: &GpuOptions) -> Result<wgpu::Adapter, BackendError> {
+pub(crate) async fn request_adapter(
+    instance: &wgpu::Instance,
+    options: &GpuOptions,
+) -> Result<wgpu::Adapter, BackendError> {
     let power_preference = match options.power {
         PowerPreference::Low => wgpu::PowerPreference::LowPower,
         PowerPreference::High => wgpu::PowerPreference::HighPerformance,

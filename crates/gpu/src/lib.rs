@@ -65,6 +65,9 @@ mod load;
 mod low_rank;
 mod pipelines;
 mod plan;
+#[cfg_attr(target_arch = "wasm32", path = "platform/web.rs")]
+#[cfg_attr(not(target_arch = "wasm32"), path = "platform/native.rs")]
+mod platform;
 mod profile;
 mod quants;
 mod readback;

@@ -26,18 +26,34 @@ pub(crate) enum Choice {
     Cpu,
 }
 
+/// A feature of the GPU that it can do without.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+pub(crate) enum Feature {
+    #[serde(rename = "shader-f16")]
+    F16,
+    #[serde(rename = "subgroups")]
+    Subgroups,
+}
+
 /// The device of one model, through all that happens to it.
 #[derive(Debug)]
 pub(crate) struct Device {
     asked: Choice,
+    options: GpuOptions,
     host: Host,
     losses: u32,
     why: String,
 }
 
 impl Device {
-    pub(crate) fn new(asked: Choice, host: Host) -> Self {
-        Self { asked, host, losses: 0, why: String::new() }
+    /// The GPU is used without these features.
+    pub(crate) fn new(asked: Choice, without: &[Feature], host: Host) -> Self {
+        let options = GpuOptions {
+            allow_f16: !without.contains(&Feature::F16),
+            allow_subgroups: !without.contains(&Feature::Subgroups),
+            ..GpuOptions::default()
+        };
+        Self { asked, options, host, losses: 0, why: String::new() }
     }
 
     /// Why the backend is the one it is.
@@ -54,10 +70,10 @@ impl Device {
         self.why = match self.asked {
             Choice::Cpu => "the CPU was asked for".to_owned(),
             Choice::Gpu => {
-                let gpu = GpuBackend::probe(GpuOptions::default()).await?;
+                let gpu = GpuBackend::probe(self.options.clone()).await?;
                 return Ok(self.gpu(gpu, "the GPU was asked for".to_owned()));
             }
-            Choice::Auto => match GpuBackend::probe(GpuOptions::default()).await {
+            Choice::Auto => match GpuBackend::probe(self.options.clone()).await {
                 Ok(gpu) if gpu.facts().software => {
                     format!("the only GPU adapter, {}, is software, and the CPU is faster", gpu.facts().name)
                 }
@@ -79,7 +95,7 @@ impl Device {
             self.why = format!("the GPU was lost {} times (lately: {lost})", self.losses);
             return self.cpu().await;
         }
-        match GpuBackend::probe(GpuOptions::default()).await {
+        match GpuBackend::probe(self.options.clone()).await {
             Ok(gpu) if matches!(self.asked, Choice::Gpu) || !gpu.facts().software => {
                 let why = format!("the GPU was lost ({lost}) and came back: {}", gpu.facts().name);
                 Ok(self.gpu(gpu, why))

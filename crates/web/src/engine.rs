@@ -10,7 +10,7 @@ use wasm_bindgen::JsValue;
 use wasm_bindgen::prelude::wasm_bindgen;
 
 use crate::answer::{self, Asked, Outcome};
-use crate::device::{Choice, Device, loss};
+use crate::device::{Choice, Device, Feature, loss};
 use crate::embedding;
 use crate::error::WebError;
 use crate::host::Host;
@@ -29,6 +29,8 @@ pub struct Engine {
 #[derive(Deserialize)]
 struct LoadOptions {
     backend: Choice,
+    #[serde(default)]
+    gpu_without: Vec<Feature>,
     context: Option<usize>,
     #[serde(default)]
     cache: Cache,
@@ -141,7 +143,7 @@ impl Engine {
 }
 
 async fn load(source: &Source, options: LoadOptions, host: Host) -> Result<Engine, WebError> {
-    let mut device = Device::new(options.backend, host);
+    let mut device = Device::new(options.backend, &options.gpu_without, host);
     let cache = match options.cache {
         Cache::F16 => CacheFormat::F16,
         Cache::Q8 => CacheFormat::Q8_0,

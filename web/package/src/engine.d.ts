@@ -7,6 +7,7 @@ import type {
   Decision,
   EmbeddingList,
   EmbeddingRequest,
+  GpuFeature,
   ModelInfo,
   ModelInspection,
   Policy,
@@ -86,7 +87,13 @@ export class Engine {
   /** Takes the source over. */
   static load(
     source: Source,
-    options: { backend: 'auto' | 'gpu' | 'cpu'; context: number | null; cache: CacheFormat; when_full: WhenFull },
+    options: {
+      backend: 'auto' | 'gpu' | 'cpu';
+      gpu_without: GpuFeature[];
+      context: number | null;
+      cache: CacheFormat;
+      when_full: WhenFull;
+    },
     host: Host,
   ): Promise<Engine>;
   info(): EngineInfo;

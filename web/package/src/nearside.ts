@@ -14,6 +14,7 @@ import type {
   EmbeddingList,
   EmbeddingRequest,
   FarConfig,
+  GpuFeature,
   ModelInfo,
   ModelSpec,
   Policy,
@@ -27,6 +28,8 @@ export interface LoadOptions {
   model: ModelSpec | Blob;
   /** `auto` takes a real GPU where there is one. */
   backend?: BackendChoice;
+  /** What the GPU is used without, to find out whether a driver has it wrong. */
+  gpuWithout?: GpuFeature[];
   /** Positions of the conversation; what the model and the device allow when absent. */
   context?: number;
   /** Threads that work on the CPU; half the processors, at least 2 and at most 8, when absent. */
@@ -100,7 +103,7 @@ export class Nearside {
   /** Downloads the model unless it is here, and loads it in a worker of its own. */
   static async load(options: LoadOptions): Promise<Nearside> {
     const { model, backend = 'auto', context = null, threads = null, onProgress, signal } = options;
-    const { cache = 'f16', whenFull = 'stop' } = options;
+    const { gpuWithout = [], cache = 'f16', whenFull = 'stop' } = options;
     if (signal?.aborted) {
       throw abortedError();
     }
@@ -120,7 +123,7 @@ export class Nearside {
     try {
       const info = await client.call(
         'load',
-        { model, backend, context, threads, cache, whenFull },
+        { model, backend, gpuWithout, context, threads, cache, whenFull },
         { onEvent: (progress) => onProgress?.(progress) },
       );
       return new Nearside(client, info, options);

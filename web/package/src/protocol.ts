@@ -11,6 +11,7 @@ import type {
   EmbeddingList,
   EmbeddingRequest,
   FarConfig,
+  GpuFeature,
   ModelInfo,
   ModelInspection,
   ModelSpec,
@@ -27,6 +28,7 @@ export interface Methods {
     params: {
       model: ModelSpec | Blob;
       backend: BackendChoice;
+      gpuWithout: GpuFeature[];
       context: number | null;
       threads: number | null;
       cache: CacheFormat;

@@ -309,6 +309,9 @@ export interface FarConfig {
 /** What kind of device runs near. */
 export type BackendChoice = 'auto' | 'gpu' | 'cpu';
 
+/** A feature of the GPU that the engine uses where it is there, and can do without. */
+export type GpuFeature = 'shader-f16' | 'subgroups';
+
 /** Facts about the GPU adapter. */
 export interface AdapterFacts {
   name: string;

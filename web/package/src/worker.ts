@@ -48,7 +48,7 @@ const handlers: Handlers = {
     }
   },
 
-  async load({ model, backend, context, threads, cache, whenFull }, { emit, signal, started }) {
+  async load({ model, backend, gpuWithout, context, threads, cache, whenFull }, { emit, signal, started }) {
     if (!(model instanceof Blob)) {
       await download(model, emit, signal);
     }
@@ -61,7 +61,8 @@ const handlers: Handlers = {
       onProgress: emit,
       onDevice: (event) => scope.postMessage({ kind: 'device', event }),
     });
-    engine = await wasm.Engine.load(await host.openModel(), { backend, context, cache, when_full: whenFull }, host);
+    const options = { backend, gpu_without: gpuWithout, context, cache, when_full: whenFull };
+    engine = await wasm.Engine.load(await host.openModel(), options, host);
     return host.describe(engine.info());
   },
 

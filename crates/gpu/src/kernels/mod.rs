@@ -22,6 +22,7 @@ pub(crate) mod sample;
 pub(crate) mod store_cache;
 pub(crate) mod tiles;
 
+use crate::platform;
 use crate::template::{Definition, render};
 
 /// Invocations in a workgroup of a kernel that treats elements one by one.
@@ -55,7 +56,11 @@ impl Program {
     ) -> Self {
         let mut all = vec![include_str!("prelude.wgsl")];
         all.extend(parts);
-        Self { label, source: render(&all, definitions), bindings: bindings.into_iter().collect() }
+        let mut source = render(&all, definitions);
+        if definitions.contains(&("SUBGROUPS", 1)) {
+            source.insert_str(0, platform::ENABLE_SUBGROUPS);
+        }
+        Self { label, source, bindings: bindings.into_iter().collect() }
     }
 
     /// The same as a program that may use `f16`.
