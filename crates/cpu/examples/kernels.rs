@@ -1,8 +1,7 @@
 //! Prints how fast each kernel is, beside what the machine can do at most.
 //!
-//! `cargo run --release -p nearside-cpu --example kernels -- [THREADS] [FORMAT...]` natively. As WebAssembly:
-//! `RUSTFLAGS=-Ctarget-feature=+simd128,+relaxed-simd cargo build --release -p nearside-cpu --example kernels
-//! --target wasm32-wasip1`, then `node crates/cpu/examples/chromium.mjs FILE.wasm [THREADS] [FORMAT...]`.
+//! `cargo run --release -p nearside-cpu --example kernels -- [--limits] [THREADS] [FORMAT...]` natively, and in
+//! Chromium `cargo xtask bench kernels [FORMAT...]`. With `--limits` nothing but what the machine can do, as JSON.
 
 use std::time::Instant;
 
@@ -15,6 +14,7 @@ const USUAL: [DataType; 6] =
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
     let mut arguments = std::env::args().skip(1).peekable();
+    let only_limits = arguments.next_if(|argument| argument == "--limits").is_some();
     let threads = arguments.next_if(|argument| argument.parse::<usize>().is_ok()).map_or(Ok(1), |text| text.parse())?;
     let names: Vec<_> = arguments.collect();
     let chosen: Vec<_> = if names.is_empty() {
@@ -27,6 +27,10 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     let clock = || begin.elapsed().as_secs_f64();
     let pool = Pool::new(threads);
     let limits = limits(&pool, &clock)?;
+    if only_limits {
+        println!(r#"{{"giga_products":{},"giga_bytes":{}}}"#, limits.giga_products, limits.giga_bytes);
+        return Ok(());
+    }
     println!(
         "{}, {} threads: at most {:.1} GMAC/s, {:.1} GB/s",
         instruction_set(),

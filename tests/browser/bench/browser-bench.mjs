@@ -1,13 +1,15 @@
 // Our package and its peers in turn in one browser: prefill, decode, and the peak memory of each in a browser alone.
 // Usage: node browser-bench.mjs --plan FILE [--rounds N] [--json]
-// FILE says what to serve and what to compare: { mounts: { ADDRESS: FOLDER },
-//   cases: [{ peer, model, file, folder, threads, bars: { prefill, decode, peak_mib } }] }.
+// FILE says what to serve and what to compare: { mounts: { ADDRESS: FOLDER }, limits: PROGRAM,
+//   cases: [{ peer, model, file, folder, threads, work, bars: { prefill, decode, peak_mib } }] }. PROGRAM measures what
+//   the machine can do at most, and `work` is what a token asks of it: { prefill_products, decode_products, decode_bytes }.
 import { readFileSync, statSync } from 'node:fs';
 import path from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
 import { launch } from '../support/browser.mjs';
 import { servePackage, sha256 } from '../support/fixtures.mjs';
+import { limits, programMount } from './limits.mjs';
 import { foreignWork, load, machine, watchMemory } from './machine.mjs';
 import { median, printResult, ratios, row, table } from './report.mjs';
 
@@ -24,7 +26,7 @@ const { values } = parseArgs({
   },
 });
 const rounds = Math.max(1, Number(values.rounds) || 5);
-const { mounts, cases } = JSON.parse(readFileSync(values.plan, 'utf8'));
+const { mounts, limits: program, cases } = JSON.parse(readFileSync(values.plan, 'utf8'));
 const say = (text) => console.error(text);
 
 function nameOf({ peer, model, threads }) {
@@ -45,6 +47,7 @@ const server = await servePackage({
     ['/bench/', path.join(HERE, 'page')],
     ...Object.entries(mounts),
     ...folders.map((folder, index) => [`/files${index}/`, folder]),
+    programMount(program),
   ],
 });
 
@@ -114,7 +117,9 @@ async function compare(one) {
         }
       }
     }
-    return row(one, taken, peak, { info: sides.ours.info, busy: median(busy), load: load() });
+    // Beside the rounds, since what a shared machine can do changes with the hour.
+    const most = await limits(browser, server, program, one.threads);
+    return row(one, taken, peak, { info: sides.ours.info, busy: median(busy), load: load(), most });
   } finally {
     await browser.close();
   }

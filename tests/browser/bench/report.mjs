@@ -21,14 +21,26 @@ function speed(taken, name, bar) {
   };
 }
 
-/** One comparison's figures. */
-export function row({ peer, model, threads, bars }, taken, peak, { info, busy, load }) {
+/** A figure with the most tokens a second that the machine could do, and our share of it. */
+function limited(figures, most) {
+  return { ...figures, limit: round(most), of_limit: round(figures.ours / most) };
+}
+
+/** One comparison's figures. `most` is what the machine does at most. */
+export function row({ peer, model, threads, work, bars }, taken, peak, { info, busy, load, most }) {
+  const reading = (most.giga_products * 1e9) / work.prefill_products;
+  // A token waits for its weights and for the products with them; the longer of the two is the limit.
+  const writing = Math.min(
+    (most.giga_bytes * 1e9) / work.decode_bytes,
+    (most.giga_products * 1e9) / work.decode_products,
+  );
   return {
     peer,
     model,
     threads,
-    prefill: speed(taken, 'prefill', bars.prefill),
-    decode: speed(taken, 'decode', bars.decode),
+    prefill: limited(speed(taken, 'prefill', bars.prefill), reading),
+    decode: limited(speed(taken, 'decode', bars.decode), writing),
+    most: { giga_products: round(most.giga_products), giga_bytes: round(most.giga_bytes) },
     peak_mib: { ...peak, ratio: round(peak.ours / peak.theirs), bar: bars.peak_mib },
     prompt_tokens: { ours: taken.ours[0].prompt, theirs: taken.theirs[0].prompt },
     ours: info,
@@ -51,21 +63,36 @@ export function ratios(rows) {
   return rows.map((one) => ({ peer: one.peer, model: one.model, threads: one.threads, short: short(one) }));
 }
 
-const COLUMNS = ['against', 'model', 'threads', 'figure', 'ours', 'theirs', 'ratio', 'bar', 'spread of ours', 'theirs'];
+const COLUMNS = [
+  'against',
+  'model',
+  'threads',
+  'figure',
+  'ours',
+  'theirs',
+  'ratio',
+  'bar',
+  'spread of ours',
+  'theirs',
+  'limit',
+  'of it',
+];
 
 /** A report as text. */
 export function table(report) {
   const lines = [COLUMNS];
   for (const one of report.rows) {
     for (const name of ['prefill', 'decode', 'peak_mib']) {
-      const { ours, theirs, ratio, bar, spread } = one[name];
+      const { ours, theirs, ratio, bar, spread, limit, of_limit } = one[name];
       const missed = report.ratios.some(
         ({ peer, model, threads, short }) =>
           peer === one.peer && model === one.model && threads === one.threads && name in short,
       );
-      const limit = bar === null ? '' : `${name === 'peak_mib' ? '≤' : '≥'} ${bar}${missed ? ' missed' : ''}`;
+      const demand = bar === null ? '' : `${name === 'peak_mib' ? '≤' : '≥'} ${bar}${missed ? ' missed' : ''}`;
       const ranges = spread ? [spread.ours.join('–'), spread.theirs.join('–')] : ['', ''];
-      lines.push([one.peer, one.model, one.threads, name, ours, theirs, `${ratio}×`, limit, ...ranges].map(String));
+      const most = limit === undefined ? ['', ''] : [limit, of_limit];
+      const cells = [one.peer, one.model, one.threads, name, ours, theirs, `${ratio}×`, demand, ...ranges, ...most];
+      lines.push(cells.map(String));
     }
   }
   const widths = COLUMNS.map((_, column) => Math.max(...lines.map((line) => line[column].length)));

@@ -6,7 +6,8 @@ use std::process::ExitCode;
 
 use serde_json::{Value, json};
 
-use super::{onnx, peers, requantize};
+use super::work::Work;
+use super::{kernels, onnx, peers, requantize};
 use crate::build::{self, Part};
 use crate::context::Context;
 use crate::error::{Doing, Result, invalid};
@@ -71,7 +72,7 @@ pub(super) fn run(context: &Context, options: &Options) -> Result<ExitCode> {
     if options.json {
         output::keep_for_result();
     }
-    setup::ensure(context, &[Tool::Node, Tool::Npm, Tool::Chromium])?;
+    setup::ensure(context, &[Tool::Rust, Tool::Node, Tool::Npm, Tool::Chromium])?;
     let plan = plan(context, options)?;
     build::build(context, &[Part::Package])?;
     let path = super::folder(context).join(format!("browser-{}.json", std::process::id()));
@@ -121,17 +122,19 @@ fn plan(context: &Context, options: &Options) -> Result<Value> {
     let cases: Result<Vec<Value>> = chosen
         .iter()
         .map(|(case, threads)| {
+            let file = file(context, case.weights)?;
             Ok(json!({
                 "peer": case.peer,
                 "model": case.name,
                 "threads": threads,
-                "file": file(context, case.weights)?,
+                "work": Work::of(&file)?,
+                "file": file,
                 "folder": ONNX_MODEL,
                 "bars": { "prefill": case.prefill, "decode": case.decode, "peak_mib": case.memory },
             }))
         })
         .collect();
-    Ok(json!({ "mounts": mounts, "cases": cases? }))
+    Ok(json!({ "mounts": mounts, "limits": kernels::program(context)?, "cases": cases? }))
 }
 
 fn file(context: &Context, weights: Weights) -> Result<PathBuf> {

@@ -1,6 +1,7 @@
 //! Figures that anyone can measure again.
 
 mod browser;
+mod kernels;
 mod load;
 mod native;
 mod onnx;
@@ -9,6 +10,7 @@ mod python;
 mod requantize;
 mod size;
 mod vocabulary;
+mod work;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -25,6 +27,11 @@ pub(crate) enum Bench {
     Browser(browser::Options),
     /// Loading a model in the browser: the time, the first token, and the most wasm memory that it took.
     Load(load::Options),
+    /// The CPU's kernels in the browser, beside what the machine can do at most.
+    Kernels {
+        /// Only weights stored so, such as `Q4_K`.
+        formats: Vec<String>,
+    },
     /// Prefill and decode of the `nearside` command on the CPU, in turn with llama.cpp.
     Native(native::Options),
     /// What a page downloads besides weights, with the peers' beside it.
@@ -41,6 +48,7 @@ pub(crate) enum Bench {
 pub(crate) fn bench(context: &Context, bench: &Bench) -> Result<ExitCode> {
     match bench {
         Bench::Browser(options) => browser::run(context, options),
+        Bench::Kernels { formats } => kernels::run(context, formats),
         Bench::Load(options) => load::run(context, options),
         Bench::Native(options) => native::run(context, options),
         Bench::Size { json } => size::run(context, *json),
