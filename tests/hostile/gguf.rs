@@ -136,8 +136,8 @@ fn malformed_files_give_one_clear_error() {
     refuses("boolean 2", "holds the byte 2", file(0, 1, &[&key("k", 7, &[2])]));
     refuses("boolean 2 in an array", "holds the byte 2", file(0, 1, &[&array("k", 7, 2, &[1, 2])]));
     let bytes = vec![0; 1 << 20];
-    let many: Vec<Vec<u8>> = (0..36).map(|index| array(&index.to_string(), 0, bytes.len() as u64, &bytes)).collect();
-    refuses("arrays that grow in memory", "bytes of memory", file(0, 36, &[&many.concat()]));
+    let many: Vec<Vec<u8>> = (0..9).map(|index| array(&index.to_string(), 0, bytes.len() as u64, &bytes)).collect();
+    refuses("arrays that grow in memory", "bytes of memory", file(0, 9, &[&many.concat()]));
 
     for alignment in [0u32, 3, 24, 33, 1 << 31, u32::MAX] {
         let value = key("general.alignment", 4, &alignment.to_le_bytes());

@@ -1,7 +1,8 @@
 //! Runs hostile cases one at a time and counts what came of them: errors, panics, hangs, time and memory.
 
+use std::io::Write;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Mutex, MutexGuard, Once, PoisonError};
 use std::time::{Duration, Instant};
 
 use peak_alloc::PeakAlloc;
@@ -22,6 +23,33 @@ const HELD_PER_BYTE: usize = 24;
 
 /// One case at a time, because all threads share the count of memory.
 static TURN: Mutex<()> = Mutex::new(());
+/// The case under way, what it is one of, and since when.
+static UNDER_WAY: Mutex<Option<(&'static str, String, Instant)>> = Mutex::new(None);
+
+fn under_way() -> MutexGuard<'static, Option<(&'static str, String, Instant)>> {
+    UNDER_WAY.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// Ends the program when a case does not end by itself. What has no threads does without.
+fn watch() {
+    static STARTED: Once = Once::new();
+    let watch = || {
+        loop {
+            std::thread::sleep(Duration::from_secs(1));
+            if let Some((what, name, since)) = under_way().as_ref()
+                && since.elapsed() > 2 * HANG
+            {
+                let line = format!("hostile {what}: 1 cases, 0 errors, 0 panics, 1 hangs, peak 0 KiB ({name})\n");
+                // Not the macro: what it prints in a test is shown when the test ends.
+                let _ = std::io::stderr().write_all(line.as_bytes());
+                std::process::exit(1);
+            }
+        }
+    };
+    if !cfg!(target_family = "wasm") {
+        STARTED.call_once(|| drop(std::thread::spawn(watch)));
+    }
+}
 
 /// What came of the cases.
 pub(crate) struct Report {
@@ -42,6 +70,7 @@ pub(crate) struct Report {
 
 impl Report {
     pub(crate) fn new(what: &'static str) -> Self {
+        watch();
         Self {
             what,
             cases: 0,
@@ -70,10 +99,12 @@ impl Report {
         case: impl FnOnce() -> Result<T, E>,
     ) -> Option<String> {
         self.cases += 1;
+        *under_way() = Some((self.what, name.to_owned(), Instant::now()));
         MEMORY.reset_peak_usage();
         let (before, start, started) = (MEMORY.current_usage(), Instant::now(), processor_time());
         let result = catch_unwind(AssertUnwindSafe(|| case().map(drop).map_err(|error| error.to_string())));
         let held = MEMORY.peak_usage().saturating_sub(before);
+        *under_way() = None;
         let taken = match (started, processor_time()) {
             (Some(started), Some(ended)) => ended.saturating_sub(started),
             _ => start.elapsed(),

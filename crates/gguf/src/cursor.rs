@@ -4,8 +4,9 @@ use crate::{ByteSource, GgufError};
 
 /// One read of the source, unless a single text is longer.
 const WINDOW: usize = 1 << 20;
-/// What a header may take in memory; the largest real vocabularies take a tenth of it.
-const MEMORY_LIMIT: u64 = 256 << 20;
+/// What a header may take in memory: half of what a page has for everything, and twice what the largest real
+/// vocabularies take.
+const MEMORY_LIMIT: u64 = 64 << 20;
 /// What a string costs beside its bytes.
 const TEXT_OVERHEAD: u64 = size_of::<String>() as u64;
 
@@ -97,6 +98,12 @@ impl<'a> Cursor<'a> {
 
     /// A text; what is not UTF-8 is replaced, because a vocabulary may hold halves of characters.
     pub(crate) fn text(&mut self, what: &str, limit: u64) -> Result<String, GgufError> {
+        self.charge(TEXT_OVERHEAD, what)?;
+        self.text_in_array(what, limit)
+    }
+
+    /// The same for one of many texts, whose places are already accounted for.
+    pub(crate) fn text_in_array(&mut self, what: &str, limit: u64) -> Result<String, GgufError> {
         let length = self.text_length(what, limit)?;
         Ok(String::from_utf8_lossy(self.bytes(length, what)?).into_owned())
     }
@@ -104,6 +111,7 @@ impl<'a> Cursor<'a> {
     /// A name, which has to be UTF-8 and not empty.
     pub(crate) fn name(&mut self, what: &'static str, limit: u64) -> Result<String, GgufError> {
         let offset = self.position;
+        self.charge(TEXT_OVERHEAD, what)?;
         let length = self.text_length(what, limit)?;
         if length == 0 {
             return Err(GgufError::EmptyName { what, offset });
@@ -122,7 +130,7 @@ impl<'a> Cursor<'a> {
         if count > limit {
             return Err(GgufError::Count { what: format!("the length of {what}"), offset, count, limit });
         }
-        self.charge(count + TEXT_OVERHEAD, what)?;
+        self.charge(count, what)?;
         Ok(count as usize)
     }
 }

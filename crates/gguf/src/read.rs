@@ -19,6 +19,8 @@ const KEY_COUNT_LIMIT: u64 = 1 << 16;
 const TENSOR_COUNT_LIMIT: u64 = 1 << 17;
 const ALIGNMENT_LIMIT: u64 = 1 << 20;
 const DEFAULT_ALIGNMENT: u64 = 32;
+/// Few enough that what is left of the reader's window is seldom read twice.
+const NUMBERS_AT_A_TIME: usize = 1 << 12;
 
 pub(crate) fn read(source: &dyn ByteSource) -> Result<Gguf, GgufError> {
     let mut cursor = Cursor::new(source);
@@ -117,29 +119,47 @@ fn read_array(cursor: &mut Cursor<'_>, key: &str, what: &str) -> Result<Value, G
     let count = cursor.count(&format!("the length of the array `{key}`"), stored, ARRAY_LIMIT)?;
     cursor.charge(count as u64 * held, what)?;
 
-    macro_rules! collect {
-        ($read:expr) => {{
+    Ok(match id {
+        0 => Value::UnsignedArray(read_numbers(cursor, count, what, |[byte]| u64::from(byte))?),
+        1 => Value::SignedArray(read_numbers(cursor, count, what, |[byte]| i64::from(byte as i8))?),
+        2 => Value::UnsignedArray(read_numbers(cursor, count, what, |bytes| u64::from(u16::from_le_bytes(bytes)))?),
+        3 => Value::SignedArray(read_numbers(cursor, count, what, |bytes| i64::from(i16::from_le_bytes(bytes)))?),
+        4 => Value::UnsignedArray(read_numbers(cursor, count, what, |bytes| u64::from(u32::from_le_bytes(bytes)))?),
+        5 => Value::SignedArray(read_numbers(cursor, count, what, |bytes| i64::from(i32::from_le_bytes(bytes)))?),
+        6 => Value::FloatArray(read_numbers(cursor, count, what, f32::from_le_bytes)?),
+        7 => {
             let mut values = Vec::with_capacity(count);
             for _ in 0..count {
-                values.push($read);
+                values.push(read_bool(cursor, key, what)?);
             }
-            values
-        }};
-    }
-    Ok(match id {
-        0 => Value::UnsignedArray(collect!(u64::from(cursor.u8(what)?))),
-        1 => Value::SignedArray(collect!(i64::from(cursor.u8(what)? as i8))),
-        2 => Value::UnsignedArray(collect!(u64::from(u16::from_le_bytes(cursor.array(what)?)))),
-        3 => Value::SignedArray(collect!(i64::from(i16::from_le_bytes(cursor.array(what)?)))),
-        4 => Value::UnsignedArray(collect!(u64::from(cursor.u32(what)?))),
-        5 => Value::SignedArray(collect!(i64::from(i32::from_le_bytes(cursor.array(what)?)))),
-        6 => Value::FloatArray(collect!(f32::from_le_bytes(cursor.array(what)?))),
-        7 => Value::BoolArray(collect!(read_bool(cursor, key, what)?)),
-        8 => Value::TextArray(collect!(cursor.text(what, TEXT_LIMIT)?)),
-        10 => Value::UnsignedArray(collect!(cursor.u64(what)?)),
-        11 => Value::SignedArray(collect!(i64::from_le_bytes(cursor.array(what)?))),
-        _ => Value::FloatArray(collect!(f64::from_le_bytes(cursor.array(what)?) as f32)),
+            Value::BoolArray(values)
+        }
+        8 => {
+            let mut values = Vec::with_capacity(count);
+            for _ in 0..count {
+                values.push(cursor.text_in_array(what, TEXT_LIMIT)?);
+            }
+            Value::TextArray(values)
+        }
+        10 => Value::UnsignedArray(read_numbers(cursor, count, what, u64::from_le_bytes)?),
+        11 => Value::SignedArray(read_numbers(cursor, count, what, i64::from_le_bytes)?),
+        _ => Value::FloatArray(read_numbers(cursor, count, what, |bytes| f64::from_le_bytes(bytes) as f32)?),
     })
+}
+
+/// Reads `count` numbers of `N` bytes, many at a time.
+fn read_numbers<const N: usize, T>(
+    cursor: &mut Cursor<'_>,
+    count: usize,
+    what: &str,
+    number: impl Fn([u8; N]) -> T,
+) -> Result<Vec<T>, GgufError> {
+    let mut values = Vec::with_capacity(count);
+    while values.len() < count {
+        let bytes = cursor.bytes((count - values.len()).min(NUMBERS_AT_A_TIME) * N, what)?;
+        values.extend(bytes.as_chunks::<N>().0.iter().map(|&bytes| number(bytes)));
+    }
+    Ok(values)
 }
 
 fn alignment(metadata: &Metadata) -> Result<u64, GgufError> {
