@@ -33,6 +33,9 @@ use crate::{log::Entry, origin::Origin, settings::Settings};
 
 pub use ledger::SpendLedger;
 
+/// What a caller who asks for something else is told of.
+const SERVED: &str = "POST /v1/chat/completions, GET /v1/models or GET /healthz";
+
 /// Answers one request.
 #[event(fetch)]
 async fn fetch(request: Request, env: Env, context: Context) -> worker::Result<Response> {
@@ -60,7 +63,7 @@ async fn route(request: Request, env: &Env, context: &Context, entry: &mut Entry
     let (allowed, method) = match path.as_str() {
         "/v1/chat/completions" => ("POST", Method::Post),
         "/v1/models" | "/healthz" => ("GET", Method::Get),
-        _ => return Err(WireError::NotFound { path }),
+        _ => return Err(WireError::NotFound { path, served: SERVED }),
     };
     if request.method() != method {
         return Err(WireError::MethodRefused { path, allowed });

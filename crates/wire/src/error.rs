@@ -80,10 +80,12 @@ pub enum WireError {
         origin: String,
     },
     /// There is nothing at this path.
-    #[error("there is nothing at {path}; use POST /v1/chat/completions, GET /v1/models or GET /healthz")]
+    #[error("there is nothing at {path}; use {served}")]
     NotFound {
         /// The path asked for.
         path: String,
+        /// What there is, with its methods.
+        served: &'static str,
     },
     /// The path exists, the method does not.
     #[error("{path} takes {allowed}")]

@@ -21,6 +21,8 @@ use crate::backend::BackendReport;
 
 /// What every answer's id begins with.
 const ID_START: &str = "chatcmpl-";
+/// What a caller who asks for something else is told of.
+const SERVED: &str = "POST /v1/chat/completions, POST /v1/embeddings, GET /v1/models or GET /healthz";
 
 /// What the handlers share.
 pub(super) struct Server {
@@ -56,7 +58,7 @@ pub(super) fn router(server: Arc<Server>) -> Router {
         .route("/v1/embeddings", post(embeddings))
         .route("/v1/models", get(models))
         .route("/healthz", get(health))
-        .fallback(|uri: Uri| async move { error(&WireError::NotFound { path: uri.path().to_owned() }) })
+        .fallback(|uri: Uri| async move { error(&WireError::NotFound { path: uri.path().to_owned(), served: SERVED }) })
         .method_not_allowed_fallback(|uri: Uri| async move {
             let allowed = if matches!(uri.path(), "/v1/chat/completions" | "/v1/embeddings") { "POST" } else { "GET" };
             error(&WireError::MethodRefused { path: uri.path().to_owned(), allowed })

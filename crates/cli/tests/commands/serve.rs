@@ -102,6 +102,11 @@ fn refuses_what_it_cannot_answer_in_the_one_error_shape() {
         assert_eq!(error["code"], code, "{error}");
         assert!(error["message"].as_str().is_some_and(|message| !message.is_empty()), "{error}");
     }
+    let nothing = server.ask("GET", "/v1/completions", "", "").json();
+    let words = nothing["error"]["message"].as_str().expect("words for people").to_owned();
+    for path in ["/v1/completions", chat, "/v1/embeddings", "/v1/models", "/healthz"] {
+        assert!(words.contains(path), "{words}");
+    }
     for (field, value) in [
         ("temperature", json!(3)),
         ("n", json!(0)),
