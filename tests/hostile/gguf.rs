@@ -54,7 +54,7 @@ fn small() -> Vec<u8> {
         .metadata("llama.rope.freq_base", Value::Float(10_000.5))
         .metadata("negative", Value::Signed(-7))
         .metadata("flag", Value::Bool(true))
-        .metadata("tokens", Value::TextArray(vec!["a".to_owned(), String::new(), "ü🙂".to_owned()]))
+        .metadata("tokens", Value::TextArray(vec!["a", "", "ü🙂"].into()))
         .metadata("scores", Value::FloatArray(vec![0.5, -1.0]))
         .metadata("types", Value::SignedArray(vec![1, -1]))
         .metadata("flags", Value::BoolArray(vec![true, false]))

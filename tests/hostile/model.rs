@@ -91,7 +91,7 @@ fn metadata_that_cannot_be_is_an_error() {
     }
     for (key, _) in keys().iter().skip(1) {
         refuses("a text", key, Some(Value::Text("2".to_owned())));
-        refuses("a list of texts", key, Some(Value::TextArray(vec!["2".to_owned()])));
+        refuses("a list of texts", key, Some(Value::TextArray(vec!["2"].into())));
     }
     for key in [
         "llama.block_count",

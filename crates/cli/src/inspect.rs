@@ -180,7 +180,7 @@ fn to_json(value: &Value) -> serde_json::Value {
         Value::SignedArray(numbers) => json!(numbers),
         Value::FloatArray(numbers) => json!(numbers),
         Value::BoolArray(flags) => json!(flags),
-        Value::TextArray(texts) => json!(texts),
+        Value::TextArray(texts) => json!(texts.iter().collect::<Vec<_>>()),
     }
 }
 
@@ -268,7 +268,7 @@ fn shorten(value: &Value) -> String {
         Value::SignedArray(numbers) => array(numbers),
         Value::FloatArray(numbers) => array(numbers),
         Value::BoolArray(flags) => array(flags),
-        Value::TextArray(texts) => array(texts),
+        Value::TextArray(texts) => array(&texts.iter().collect::<Vec<_>>()),
     }
 }
 

@@ -1,6 +1,6 @@
 //! A forward reader that holds one window of the file and checks every length before it follows it.
 
-use crate::{ByteSource, GgufError};
+use crate::{ByteSource, GgufError, Texts};
 
 /// One read of the source, unless a single text is longer.
 const WINDOW: usize = 1 << 20;
@@ -99,13 +99,15 @@ impl<'a> Cursor<'a> {
     /// A text; what is not UTF-8 is replaced, because a vocabulary may hold halves of characters.
     pub(crate) fn text(&mut self, what: &str, limit: u64) -> Result<String, GgufError> {
         self.charge(TEXT_OVERHEAD, what)?;
-        self.text_in_array(what, limit)
+        let length = self.text_length(what, limit)?;
+        Ok(String::from_utf8_lossy(self.bytes(length, what)?).into_owned())
     }
 
     /// The same for one of many texts, whose places are already accounted for.
-    pub(crate) fn text_in_array(&mut self, what: &str, limit: u64) -> Result<String, GgufError> {
+    pub(crate) fn text_in_array(&mut self, texts: &mut Texts, what: &str, limit: u64) -> Result<(), GgufError> {
         let length = self.text_length(what, limit)?;
-        Ok(String::from_utf8_lossy(self.bytes(length, what)?).into_owned())
+        texts.push(&String::from_utf8_lossy(self.bytes(length, what)?));
+        Ok(())
     }
 
     /// A name, which has to be UTF-8 and not empty.

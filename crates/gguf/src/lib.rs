@@ -27,6 +27,7 @@ mod error;
 mod metadata;
 mod read;
 mod source;
+mod texts;
 mod write;
 
 pub use data_type::DataType;
@@ -36,6 +37,7 @@ pub use dequantize::{
 pub use error::{GgufError, MetadataError};
 pub use metadata::{Metadata, Value};
 pub use source::{ByteSource, SourceError};
+pub use texts::Texts;
 pub use write::Writer;
 
 /// A file's table of contents.

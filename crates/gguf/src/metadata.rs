@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 
-use crate::MetadataError;
+use crate::{MetadataError, Texts};
 
 /// One typed value. Integers of every width become `Unsigned` or `Signed`; arrays are kept compact.
 #[derive(Debug, Clone, PartialEq)]
@@ -26,7 +26,7 @@ pub enum Value {
     /// An array of booleans.
     BoolArray(Vec<bool>),
     /// An array of texts. A token's bytes need not be UTF-8; what is not is replaced.
-    TextArray(Vec<String>),
+    TextArray(Texts),
 }
 
 impl Value {
@@ -92,7 +92,7 @@ impl Metadata {
     typed!(/// A boolean.
         flag, flag_if_present -> bool, "a boolean", Value::Bool(flag) => *flag);
     typed!(/// Texts.
-        texts, texts_if_present -> &[String], "an array of texts", Value::TextArray(texts) => texts.as_slice());
+        texts, texts_if_present -> &Texts, "an array of texts", Value::TextArray(texts) => texts);
     typed!(/// Floats.
         floats, floats_if_present -> &[f32], "an array of floats", Value::FloatArray(floats) => floats.as_slice());
 

@@ -3,7 +3,7 @@
 use std::collections::HashSet;
 
 use crate::cursor::Cursor;
-use crate::{ByteSource, DataType, Gguf, GgufError, Metadata, TensorInfo, Value};
+use crate::{ByteSource, DataType, Gguf, GgufError, Metadata, TensorInfo, Texts, Value};
 
 /// The format's own bound on a key.
 const KEY_LIMIT: u64 = 65_535;
@@ -110,10 +110,9 @@ fn read_array(cursor: &mut Cursor<'_>, key: &str, what: &str) -> Result<Value, G
         4 | 5 => (4, 8),
         6 => (4, 4),
         7 => (1, 1),
-        8 => (8, size_of::<String>() as u64),
         9 => return Err(GgufError::NestedArray { key: key.to_owned(), offset }),
         10 | 11 => (8, 8),
-        12 => (8, 4),
+        8 | 12 => (8, 4),
         id => return Err(GgufError::ValueType { key: key.to_owned(), id, offset }),
     };
     let count = cursor.count(&format!("the length of the array `{key}`"), stored, ARRAY_LIMIT)?;
@@ -135,11 +134,12 @@ fn read_array(cursor: &mut Cursor<'_>, key: &str, what: &str) -> Result<Value, G
             Value::BoolArray(values)
         }
         8 => {
-            let mut values = Vec::with_capacity(count);
+            let mut texts = Texts::with_capacity(count);
             for _ in 0..count {
-                values.push(cursor.text_in_array(what, TEXT_LIMIT)?);
+                cursor.text_in_array(&mut texts, what, TEXT_LIMIT)?;
             }
-            Value::TextArray(values)
+            texts.shrink_to_fit();
+            Value::TextArray(texts)
         }
         10 => Value::UnsignedArray(read_numbers(cursor, count, what, u64::from_le_bytes)?),
         11 => Value::SignedArray(read_numbers(cursor, count, what, i64::from_le_bytes)?),

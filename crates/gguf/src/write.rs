@@ -144,7 +144,7 @@ fn push_value(out: &mut Vec<u8>, value: &Value) {
         }
         Value::TextArray(texts) => {
             push_array(out, 8, texts.len());
-            for text in texts {
+            for text in texts.iter() {
                 push_text(out, text);
             }
         }

@@ -88,7 +88,7 @@ fn agrees_on_a_written_file() {
         .metadata("negative", Value::Signed(i64::MIN))
         .metadata("float", Value::Float(0.1))
         .metadata("flag", Value::Bool(false))
-        .metadata("texts", Value::TextArray(vec![String::new(), "b".to_owned()]))
+        .metadata("texts", Value::TextArray(vec!["", "b"].into()))
         .metadata("floats", Value::FloatArray(vec![1.5, -0.1]))
         .metadata("numbers", Value::UnsignedArray(vec![3, 4]))
         .metadata("signed", Value::SignedArray(vec![-3, 4]))

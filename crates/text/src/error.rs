@@ -38,12 +38,14 @@ pub enum TextError {
         /// How many tokens there are.
         tokens: usize,
     },
-    /// There are no tokens, or more than ids.
+    /// There are no tokens, or more than ids, or more merges than ranks.
     #[error(
-        "`tokenizer.ggml.tokens` has {found} entries taking {bytes} bytes, expected 1 to {limit} tokens in less than 4 GiB; the file is damaged: download it again"
+        "`{key}` has {found} entries taking {bytes} bytes, expected 1 to {limit} in less than 4 GiB; the file is damaged: download it again"
     )]
     Size {
-        /// How many tokens there are.
+        /// Which list.
+        key: &'static str,
+        /// How many entries there are.
         found: usize,
         /// What their texts take.
         bytes: usize,

@@ -10,7 +10,7 @@
 //! use nearside_gguf::{Metadata, Value};
 //! use nearside_text::{SpecialTokens, Tokenizer};
 //!
-//! let texts = |list: &[&str]| Value::TextArray(list.iter().map(|text| (*text).to_owned()).collect());
+//! let texts = |list: &[&str]| Value::TextArray(list.iter().collect());
 //! let mut metadata = Metadata::default();
 //! metadata.insert("tokenizer.ggml.model".into(), Value::Text("gpt2".into()));
 //! metadata.insert("tokenizer.ggml.pre".into(), Value::Text("gpt-2".into()));

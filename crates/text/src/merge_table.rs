@@ -10,13 +10,19 @@ use crate::vocabulary::{Kind, Vocabulary};
 
 const MERGES: &str = "tokenizer.ggml.merges";
 const EMPTY: u32 = u32::MAX;
+/// A slot holds a rank in its lower bits and a part of the pair's hash above them, so that most pairs that are not there
+/// are told apart without a look at the merge, which is somewhere else in memory.
+const RANK_BITS: u32 = 24;
+const RANK: u32 = (1 << RANK_BITS) - 1;
+/// The highest rank is free for [`EMPTY`].
+const LIMIT: usize = RANK as usize;
 
 /// A merge: the tokens left and right, and what they become. Its place in the list is its rank.
 type Merge = [u32; 3];
 
 pub(crate) struct MergeTable {
     merges: Vec<Merge>,
-    /// Ranks, at the place that the pair's hash gives or the next free one.
+    /// Ranks with tags, at the place that the pair's hash gives or the next free one.
     slots: Vec<u32>,
     hasher: RandomState,
 }
@@ -29,6 +35,14 @@ impl MergeTable {
         store: impl Fn(&str, Kind, &mut Vec<u8>) -> bool,
     ) -> Result<Self, TextError> {
         let merges = metadata.texts(MERGES)?;
+        if merges.len() > LIMIT {
+            return Err(TextError::Size {
+                key: MERGES,
+                found: merges.len(),
+                bytes: merges.total_bytes(),
+                limit: LIMIT,
+            });
+        }
         let slots = vec![EMPTY; (merges.len() * 3 / 2).next_power_of_two()];
         let mut table = Self { merges: Vec::with_capacity(merges.len()), slots, hasher: RandomState::default() };
         let (mut joined, mut before) = (Vec::new(), [0; 3]);
@@ -39,7 +53,7 @@ impl MergeTable {
             let Some((left, right)) =
                 space.map(|at| (&merge[..at], &merge[at + 1..])).filter(|(_, right)| !right.is_empty())
             else {
-                return Err(TextError::Merge { index, merge: merge.clone() });
+                return Err(TextError::Merge { index, merge: merge.to_owned() });
             };
             joined.clear();
             store(left, Kind::Normal, &mut joined);
@@ -62,30 +76,32 @@ impl MergeTable {
 
     /// The rank of a pair of tokens, and what it becomes.
     pub(crate) fn find(&self, left: u32, right: u32) -> Option<(u32, u32)> {
-        let mask = self.slots.len() - 1;
-        let mut slot = self.hasher.hash_one((left, right)) as usize & mask;
-        loop {
-            let rank = self.slots[slot];
-            let merge = self.merges.get(rank as usize)?;
-            if merge[..2] == [left, right] {
-                return Some((rank, merge[2]));
-            }
-            slot = (slot + 1) & mask;
-        }
+        let rank = self.search(left, right).ok()?;
+        Some((rank, self.merges[rank as usize][2]))
     }
 
     /// Adds a merge; of two for the same pair the first counts, but each has its rank.
     fn enter(&mut self, merge: Merge) {
-        let mask = self.slots.len() - 1;
-        let mut slot = self.hasher.hash_one((merge[0], merge[1])) as usize & mask;
         let rank = self.merges.len() as u32;
+        if let Err((slot, tag)) = self.search(merge[0], merge[1]) {
+            self.slots[slot] = tag | rank;
+        }
         self.merges.push(merge);
+    }
+
+    /// The rank of a pair, or the free slot where it would be, and the tag it would have there.
+    fn search(&self, left: u32, right: u32) -> Result<u32, (usize, u32)> {
+        let mask = self.slots.len() - 1;
+        let hash = self.hasher.hash_one((left, right));
+        let tag = (hash >> 32) as u32 & !RANK;
+        let mut slot = hash as usize & mask;
         while self.slots[slot] != EMPTY {
-            if self.merges[self.slots[slot] as usize][..2] == merge[..2] {
-                return;
+            let rank = self.slots[slot] & RANK;
+            if self.slots[slot] & !RANK == tag && self.merges[rank as usize][..2] == [left, right] {
+                return Ok(rank);
             }
             slot = (slot + 1) & mask;
         }
-        self.slots[slot] = rank;
+        Err((slot, tag))
     }
 }

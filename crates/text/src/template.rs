@@ -5,7 +5,7 @@ use std::sync::Arc;
 use minijinja::syntax::SyntaxConfig;
 use minijinja::value::Serde;
 use minijinja::{Environment, ErrorKind, Value, context};
-use nearside_gguf::Metadata;
+use nearside_gguf::{Metadata, Texts};
 
 use crate::limits::{self, Meter};
 use crate::reply::ReplyFormat;
@@ -144,9 +144,10 @@ fn fuel(conversation: &Conversation<'_>) -> u64 {
 fn token(metadata: &Metadata, name: &str) -> Result<String, TextError> {
     let key = format!("tokenizer.ggml.{name}_token_id");
     let Some(id) = metadata.unsigned_if_present(&key)? else { return Ok(String::new()) };
-    let tokens = metadata.texts_if_present("tokenizer.ggml.tokens")?.unwrap_or_default();
-    let token = usize::try_from(id).ok().and_then(|id| tokens.get(id));
-    token.cloned().ok_or(TextError::SpecialOutOfRange { key, id, tokens: tokens.len() })
+    let tokens = metadata.texts_if_present("tokenizer.ggml.tokens")?;
+    let token = tokens.and_then(|tokens| tokens.get(usize::try_from(id).ok()?));
+    let tokens = tokens.map_or(0, Texts::len);
+    token.map(str::to_owned).ok_or(TextError::SpecialOutOfRange { key, id, tokens })
 }
 
 fn failure(error: &minijinja::Error) -> TextError {

@@ -53,9 +53,9 @@ impl Vocabulary {
         store: impl Fn(&str, Kind, &mut Vec<u8>) -> bool,
     ) -> Result<Self, TextError> {
         let tokens = metadata.texts(TOKENS)?;
-        let length = tokens.iter().map(String::len).sum();
+        let length = tokens.total_bytes();
         if tokens.is_empty() || tokens.len() > LIMIT || u32::try_from(length).is_err() {
-            return Err(TextError::Size { found: tokens.len(), bytes: length, limit: LIMIT });
+            return Err(TextError::Size { key: TOKENS, found: tokens.len(), bytes: length, limit: LIMIT });
         }
         let kinds = kinds(metadata, tokens.len())?;
         let mut bytes = Vec::with_capacity(length);

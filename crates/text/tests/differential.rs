@@ -70,9 +70,8 @@ fn agrees(file: &str, pre_tokenizer: PreTokenizerWrapper) {
     let Some(header) = support::header(&support::cache().join("models").join(file)) else { return };
     let ours = Tokenizer::from_metadata(&header.metadata).unwrap();
     let texts = |key| header.metadata.texts(key).unwrap();
-    let tokens = texts("tokenizer.ggml.tokens").iter().cloned().zip(0u32..).collect::<Vocab>();
-    let split =
-        |merge: &String| merge.split_once(' ').map(|(left, right)| (left.to_owned(), right.to_owned())).unwrap();
+    let tokens = texts("tokenizer.ggml.tokens").iter().map(str::to_owned).zip(0u32..).collect::<Vocab>();
+    let split = |merge: &str| merge.split_once(' ').map(|(left, right)| (left.to_owned(), right.to_owned())).unwrap();
     let merges = texts("tokenizer.ggml.merges").iter().map(split).collect::<Vec<_>>();
     let model = BPE::builder().vocab_and_merges(tokens, merges).build().unwrap();
     let mut reference = Reference::new(model);

@@ -1,6 +1,6 @@
 //! Text that arrives token by token.
 
-use nearside_gguf::{Metadata, Value};
+use nearside_gguf::{Metadata, Texts, Value};
 use nearside_text::{SpecialTokens, StreamDecoder, Tokenizer};
 
 fn metadata(model: &str, tokens: Vec<String>, kinds: Vec<i64>) -> Metadata {
@@ -9,9 +9,9 @@ fn metadata(model: &str, tokens: Vec<String>, kinds: Vec<i64>) -> Metadata {
     for (key, value) in [
         ("tokenizer.ggml.model", Value::Text(model.to_owned())),
         ("tokenizer.ggml.pre", Value::Text("gpt-2".to_owned())),
-        ("tokenizer.ggml.tokens", Value::TextArray(tokens)),
+        ("tokenizer.ggml.tokens", Value::TextArray(tokens.into())),
         ("tokenizer.ggml.token_type", Value::SignedArray(kinds)),
-        ("tokenizer.ggml.merges", Value::TextArray(vec![])),
+        ("tokenizer.ggml.merges", Value::TextArray(Texts::default())),
         ("tokenizer.ggml.scores", Value::FloatArray(vec![0.0; count])),
         ("tokenizer.ggml.bos_token_id", Value::Unsigned(256)),
     ] {

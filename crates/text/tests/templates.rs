@@ -15,7 +15,7 @@ fn render(template: &str) -> Result<String, TextError> {
     let mut metadata = Metadata::default();
     for (key, value) in [
         ("tokenizer.chat_template", Value::Text(template.to_owned())),
-        ("tokenizer.ggml.tokens", Value::TextArray(vec!["<s>".to_owned(), "</s>".to_owned()])),
+        ("tokenizer.ggml.tokens", Value::TextArray(vec!["<s>", "</s>"].into())),
         ("tokenizer.ggml.bos_token_id", Value::Unsigned(0)),
         ("tokenizer.ggml.eos_token_id", Value::Unsigned(1)),
     ] {

@@ -80,6 +80,9 @@ fn show(value: &Value) -> Shown {
         Value::SignedArray(values) => array(values, |number| Shown::Number(*number as f64)),
         Value::FloatArray(values) => array(values, |number| Shown::Number(f64::from(*number))),
         Value::BoolArray(values) => array(values, |flag| Shown::Flag(*flag)),
-        Value::TextArray(values) => array(values, |text| Shown::Text(text.clone())),
+        Value::TextArray(texts) => Shown::Array {
+            length: texts.len(),
+            first: texts.iter().take(ARRAY_SHOWN).map(|text| Shown::Text(text.to_owned())).collect(),
+        },
     }
 }

@@ -67,6 +67,19 @@ function processesOf(mark) {
   return [...all];
 }
 
+/** Milliseconds for which the dedicated workers of a browser, known by its profile's folder, had a processor so far. */
+export function workerTime(profile) {
+  let nanoseconds = 0;
+  for (const id of processesOf(profile)) {
+    for (const thread of readdirSync(`/proc/${id}/task`)) {
+      if (read(id, `task/${thread}/comm`).startsWith('DedicatedWorker')) {
+        nanoseconds += Number(read(id, `task/${thread}/schedstat`).split(' ')[0]);
+      }
+    }
+  }
+  return nanoseconds / 1e6;
+}
+
 /** MiB of memory of these processes; pages that several share count in parts. */
 function memoryOf(processes) {
   const kilobytes = processes.map((id) => Number(/^Pss:\s+(\d+)/m.exec(read(id, 'smaps_rollup'))?.[1] ?? 0));

@@ -6,7 +6,7 @@
 use nearside_gguf::DataType::{
     self, Bf16, F16, F32, Iq2Xxs, Iq4Nl, Iq4Xs, Q2K, Q3K, Q4_0, Q4_1, Q4K, Q5_0, Q5_1, Q5K, Q6K, Q8_0,
 };
-use nearside_gguf::{Value, Writer};
+use nearside_gguf::{Texts, Value, Writer};
 
 #[path = "weights.rs"]
 mod weights;
@@ -305,9 +305,9 @@ impl RandomModel {
             )
             .metadata("tokenizer.ggml.model", text("gpt2"))
             .metadata("tokenizer.ggml.pre", text("smollm"))
-            .metadata("tokenizer.ggml.tokens", Value::TextArray(tokens))
+            .metadata("tokenizer.ggml.tokens", Value::TextArray(tokens.into()))
             .metadata("tokenizer.ggml.token_type", Value::SignedArray(types))
-            .metadata("tokenizer.ggml.merges", Value::TextArray(Vec::new()))
+            .metadata("tokenizer.ggml.merges", Value::TextArray(Texts::default()))
             .metadata("tokenizer.ggml.bos_token_id", number(VOCABULARY as u64 - 1))
             .metadata("tokenizer.ggml.eos_token_id", number(VOCABULARY as u64 - 1))
             .metadata(&full("attention.layer_norm_rms_epsilon"), float(1e-5));

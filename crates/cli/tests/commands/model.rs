@@ -1,6 +1,6 @@
 //! A model small enough to be written here, whose answers are known: it continues the alphabet.
 
-use nearside_gguf::{DataType, Value, Writer};
+use nearside_gguf::{DataType, Texts, Value, Writer};
 
 const WIDTH: usize = 128;
 const KEY_WIDTH: usize = 64;
@@ -63,9 +63,9 @@ fn file(template: Option<&str>) -> Vec<u8> {
         .metadata("llama.rope.freq_base", Value::Float(10_000.0))
         .metadata("tokenizer.ggml.model", Value::Text("gpt2".to_owned()))
         .metadata("tokenizer.ggml.pre", Value::Text("gpt-2".to_owned()))
-        .metadata("tokenizer.ggml.tokens", Value::TextArray(tokens))
+        .metadata("tokenizer.ggml.tokens", Value::TextArray(tokens.into()))
         .metadata("tokenizer.ggml.token_type", Value::SignedArray(kinds))
-        .metadata("tokenizer.ggml.merges", Value::TextArray(Vec::new()))
+        .metadata("tokenizer.ggml.merges", Value::TextArray(Texts::default()))
         .metadata("tokenizer.ggml.bos_token_id", Value::Unsigned(end))
         .metadata("tokenizer.ggml.eos_token_id", Value::Unsigned(end))
         .metadata("tokenizer.ggml.add_bos_token", Value::Bool(false));

@@ -1,6 +1,6 @@
 //! A model of a few thousand seeded weights: it says nothing sensible, but always the same.
 
-use nearside_gguf::{ByteSource, DataType, Value, Writer};
+use nearside_gguf::{ByteSource, DataType, Texts, Value, Writer};
 
 /// The sizes of a tiny model.
 #[derive(Debug, Clone)]
@@ -81,9 +81,9 @@ impl Tiny {
             .metadata(&key("context_length"), Value::Unsigned(self.context))
             .metadata("tokenizer.ggml.model", Value::Text("gpt2".to_owned()))
             .metadata("tokenizer.ggml.pre", Value::Text("smollm".to_owned()))
-            .metadata("tokenizer.ggml.tokens", Value::TextArray(tokens))
+            .metadata("tokenizer.ggml.tokens", Value::TextArray(tokens.into()))
             .metadata("tokenizer.ggml.token_type", Value::SignedArray(types))
-            .metadata("tokenizer.ggml.merges", Value::TextArray(Vec::new()))
+            .metadata("tokenizer.ggml.merges", Value::TextArray(Texts::default()))
             .metadata("tokenizer.ggml.eos_token_id", Value::Unsigned(u64::from(END)));
         for (name, [columns, rows]) in self.tensors() {
             let columns_and_rows = match self.damage {

@@ -40,7 +40,8 @@ pub(crate) enum Bench {
         #[arg(long)]
         json: bool,
     },
-    /// Loading the largest vocabularies, natively and as WebAssembly: header and tokenizer, the best of five.
+    /// Loading the largest vocabularies: header and tokenizer natively and as WebAssembly, the best of five, and in Chromium
+    /// from the page's private files to the first weight.
     Vocabulary,
 }
 
