@@ -253,11 +253,12 @@ fn two_hundred_answers_are_valid_against_their_schemas() {
     // The first holds the building of the vocabulary's tree, unless that came before the step.
     let masks: Duration = times.iter().sum();
     println!(
-        "{answers} valid answers of {tokens} tokens ({} chosen, {} could only follow) in {:.1} s; a mask takes {:.0} µs on average, {:.0} µs at most",
+        "{answers} valid answers of {tokens} tokens ({} chosen, {} could only follow) in {:.1} s; a mask takes {:.0} µs on average, {:.0} µs at most, which is {:.0} µs for each token of the answers",
         times.len(),
         tokens.saturating_sub(times.len()),
         started.elapsed().as_secs_f64(),
         masks.as_secs_f64() * 1e6 / times.len() as f64,
         times.iter().max().map_or(0.0, Duration::as_secs_f64) * 1e6,
+        masks.as_secs_f64() * 1e6 / tokens as f64,
     );
 }
