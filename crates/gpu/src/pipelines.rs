@@ -155,7 +155,7 @@ mod tests {
     fn programs_are_compiled_once_each_and_beside_each_other() {
         each_gpu(|gpu| {
             let gpu = Gpu { pipelines: Pipelines::default(), ..gpu.clone() };
-            let programs = [copy::program(), rope::program(), copy::program(), sample::choose()];
+            let programs = [copy::program(), rope::program(), copy::program(), sample::choose(&gpu.tuning)];
             assert_eq!(gpu.pipelines.missing(programs.iter()).len(), 3);
             Compiling::start(&gpu, programs.iter()).finish();
             assert_eq!((gpu.pipelines.count(), gpu.pipelines.missing(programs.iter()).len()), (3, 0));

@@ -3,11 +3,9 @@
 use nearside_engine::backend::CacheFormat;
 use nearside_engine::graph::RopePairing;
 
-use super::attention::CACHED;
-use super::{Access, Grid, Program, rope};
-
-/// Invocations of a workgroup, at least.
-const THREADS: u32 = 128;
+use super::attention::{CACHED, cached};
+use super::{Access, Grid, Program, reduce, rope};
+use crate::adapter::Tuning;
 
 /// Workgroups that keep a GPU busy.
 const ENOUGH: u32 = 256;
@@ -93,24 +91,22 @@ impl Form {
 
     /// Bindings: heads, keys, values, partials, then the table where it rotates, the weights of the norms
     /// where there are any, and with eight-bit codes the scales of the keys and of the values.
-    pub(crate) fn program(self) -> Program {
+    pub(crate) fn program(self, tuning: &Tuning) -> Program {
         use Access::{Read, Write};
         let coded = self.format == CacheFormat::Q8_0;
         let norms = self.query_norm || self.key_norm;
+        let mut definitions = cached(self.head_dim, self.queries, self.format, tuning);
+        definitions.extend([
+            ("SPLITS", self.splits),
+            ("ROTATES", u32::from(self.rotates)),
+            ("NORMS", u32::from(norms)),
+            ("QUERY_NORM", u32::from(self.query_norm)),
+            ("KEY_NORM", u32::from(self.key_norm)),
+        ]);
         Program::new(
             "attend",
-            &[include_str!("slices.wgsl"), CACHED, include_str!("attend.wgsl")],
-            &[
-                ("HEAD_DIM", self.head_dim),
-                ("QUERIES", self.queries),
-                ("SPLITS", self.splits),
-                ("THREADS", (self.head_dim / 2).max(THREADS)),
-                ("ROTATES", u32::from(self.rotates)),
-                ("NORMS", u32::from(norms)),
-                ("QUERY_NORM", u32::from(self.query_norm)),
-                ("KEY_NORM", u32::from(self.key_norm)),
-                ("Q8", u32::from(coded)),
-            ],
+            &[include_str!("slices.wgsl"), CACHED, reduce::WHOLE, reduce::SLICES, include_str!("attend.wgsl")],
+            &definitions,
             [(2, Read), (3, Write), (4, Write), (5, Write)]
                 .into_iter()
                 .chain(self.rotates.then_some((6, Read)))
@@ -203,7 +199,7 @@ mod tests {
             query_epsilon: epsilons[0],
             key_epsilon: epsilons[1],
         };
-        let mut run = Run::new(gpu, &form.program(), &params.words(), 1);
+        let mut run = Run::new(gpu, &form.program(&gpu.tuning), &params.words(), 1);
         run.step.position = position as u32;
         run.floats(&row);
         let mut outputs = vec![run.output_words(&caches[0].codes), run.output_words(&caches[1].codes)];
@@ -228,12 +224,13 @@ mod tests {
             }
         }
         let together = combine::Params { quads: (heads * head_dim / 4) as u32, window: params.window };
-        let mut run = Run::new(gpu, &combine::program(form.head_dim, form.splits, round), &together.words(), 1);
+        let mut run =
+            Run::new(gpu, &combine::program(form.head_dim, form.splits, round, &gpu.tuning), &together.words(), 1);
         run.step.position = position as u32;
         run.floats(&found.floats(partials));
         let output = run.output(&vec![0.0; heads * head_dim]);
         let found = run.go(together.grid()).floats(output);
-        let mut tolerance = 1e-3;
+        let mut tolerance = 1e-5;
         if round {
             crate::kernels::round::plain(&mut expected);
             // Where a value lies between two levels it may go either way.

@@ -40,10 +40,11 @@ const KEY: u32 = QUERIES * HEAD_DIM;
 
 var<workgroup> own: array<f32, (QUERIES + 2u) * HEAD_DIM>;
 var<workgroup> queries: array<vec4<f32>, QUERIES * QUADS>;
-var<workgroup> scores: array<f32, QUERIES * THREADS>;
 var<workgroup> shares: array<f32, QUERIES * THREADS>;
-var<workgroup> gathered: array<vec2<f32>, THREADS>;
-var<workgroup> masses: array<f32, THREADS>;
+//@if NORMS
+// Sixteen sums of squares of each head.
+var<workgroup> squares: array<f32, (QUERIES + 1u) * 16u>;
+//@end
 
 fn four(at: u32) -> vec4<f32> {
     return vec4<f32>(own[at], own[at + 1u], own[at + 2u], own[at + 3u]);
@@ -138,11 +139,10 @@ fn keep(place: u32, local: u32, writes: bool) {
 //@end
 //@if NORMS
 
-// Sixteen sums of squares of each head are in `masses`.
 fn factor(head: u32, epsilon: f32) -> f32 {
     var sum = 0.0;
     for (var i = 0u; i < 16u; i++) {
-        sum += masses[head * 16u + i];
+        sum += squares[head * 16u + i];
     }
     return inverseSqrt(sum / f32(HEAD_DIM) + epsilon);
 }
@@ -152,8 +152,9 @@ fn factor(head: u32, epsilon: f32) -> f32 {
 fn main(
     @builtin(workgroup_id) id: vec3<u32>,
     @builtin(num_workgroups) count: vec3<u32>,
-    @builtin(local_invocation_index) local: u32,
+    member: Member,
 ) {
+    let local = member.local;
     let index = linear(id, count);
     let group = index / SPLITS;
     if group >= params.groups {
@@ -184,7 +185,7 @@ fn main(
             let element = own[local / 16u * HEAD_DIM + i];
             sum += element * element;
         }
-        masses[local] = sum;
+        squares[local] = sum;
     }
     workgroupBarrier();
 //@end
@@ -246,14 +247,18 @@ fn main(
 //@for Q in QUERIES
         var score$Q = 0.0;
 //@end
-        if position + 1u == end {
+        if position >= stop {
+//@for Q in QUERIES
+            score$Q = UNSEEN;
+//@end
+        } else if position + 1u == end {
             for (var quad = 0u; quad < QUADS; quad++) {
                 let key = four(KEY + quad * 4u);
 //@for Q in QUERIES
                 score$Q += dot(key, queries[$Qu * QUADS + quad]);
 //@end
             }
-        } else if position < stop {
+        } else {
             let at = (head_base + position) * CHUNKS;
             for (var chunk = 0u; chunk < CHUNKS; chunk++) {
                 let key = keys[at + chunk];
@@ -278,23 +283,21 @@ fn main(
 //@end
             }
         }
+        let highest = largest(
+            array<f32, NUMBERS>(
 //@for Q in QUERIES
-        scores[$Qu * THREADS + local] = score$Q;
+                score$Q,
 //@end
-        workgroupBarrier();
+            ),
+            0u,
+            member,
+        );
 //@for Q in QUERIES
-        var higher$Q = best$Q;
-//@end
-        // One loop for all heads: some software adapters give an invocation 65,535 turns in all.
-        for (var i = 0u; i < seen; i++) {
-//@for Q in QUERIES
-            higher$Q = max(higher$Q, scores[$Qu * THREADS + i]);
-//@end
-        }
-//@for Q in QUERIES
-        shares[$Qu * THREADS + local] = exp(score$Q - higher$Q);
+        let higher$Q = max(best$Q, highest[$Q]);
+        let share$Q = exp(score$Q - higher$Q);
+        shares[$Qu * THREADS + local] = share$Q;
         let shrink$Q = exp(best$Q - higher$Q);
-        mass$Q *= shrink$Q;
+        mass$Q = mass$Q * shrink$Q + share$Q;
         sum$Q *= shrink$Q;
         best$Q = higher$Q;
 //@end
@@ -306,26 +309,27 @@ fn main(
                     value = value_at(head_base + base + i, word);
                 }
 //@for Q in QUERIES
-                let share$Q = shares[$Qu * THREADS + i];
-                mass$Q += share$Q;
-                sum$Q += share$Q * value;
+                sum$Q += shares[$Qu * THREADS + i] * value;
 //@end
             }
         }
     }
+    let masses = summed(
+        array<f32, NUMBERS>(
+//@for Q in QUERIES
+            mass$Q,
+//@end
+        ),
+        0u,
+        member,
+    );
     let record = (first_head * SPLITS + index % SPLITS) * (WORDS + 2u);
 //@for Q in QUERIES
-    gathered[local] = sum$Q;
-    masses[local] = mass$Q;
-    workgroupBarrier();
+    sum$Q = met(array<Sum, SUMS>(sum$Q), slice, local)[0];
     if slice == 0u {
-        for (var other = 1u; other < SLICES; other++) {
-            sum$Q += gathered[other * WORDS + word];
-            mass$Q += masses[other * WORDS + word];
-        }
         partials[record + $Qu * SPLITS * (WORDS + 2u) + word] = sum$Q;
         if word == 0u {
-            partials[record + $Qu * SPLITS * (WORDS + 2u) + WORDS] = vec2<f32>(best$Q, mass$Q);
+            partials[record + $Qu * SPLITS * (WORDS + 2u) + WORDS] = vec2<f32>(best$Q, masses[$Q]);
         }
     }
     workgroupBarrier();

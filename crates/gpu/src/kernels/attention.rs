@@ -2,7 +2,9 @@
 
 use nearside_engine::backend::CacheFormat;
 
-use super::{Access, Grid, Program};
+use super::{Access, Grid, Program, reduce};
+use crate::adapter::Tuning;
+use crate::template::Definition;
 
 /// Tokens that one workgroup takes together in a step of several; wide heads leave memory for fewer.
 fn queries(head_dim: u32, single: bool) -> u32 {
@@ -16,8 +18,23 @@ fn queries(head_dim: u32, single: bool) -> u32 {
 /// Positions that a workgroup scores together, at least.
 const THREADS: u32 = 128;
 
-/// `value_at` in WGSL, and what else both kernels that attend know of a cache.
+/// `value_at` in WGSL, and what else both kernels that attend know of a cache, directed by [`cached`].
 pub(super) const CACHED: &str = include_str!("cached.wgsl");
+
+/// What both are told: each invocation scores one position for each query, and gathers one word of the values of a
+/// slice of the positions.
+pub(super) fn cached(head_dim: u32, queries: u32, format: CacheFormat, tuning: &Tuning) -> Vec<Definition> {
+    let words = head_dim / 2;
+    let threads = words.max(THREADS);
+    let own = [
+        ("HEAD_DIM", head_dim),
+        ("WORDS", words),
+        ("QUERIES", queries),
+        ("THREADS", threads),
+        ("Q8", u32::from(format == CacheFormat::Q8_0)),
+    ];
+    own.into_iter().chain(reduce::whole(queries, 1, tuning)).chain(reduce::slices(threads / words, words, 1)).collect()
+}
 
 /// The widest head whose words fit one workgroup.
 pub(crate) const MAX_HEAD_DIM: usize = 512;
@@ -60,18 +77,13 @@ impl Params {
 
 /// For one token or for several. Bindings: query, keys, values, output, and with eight-bit codes the scales
 /// of the keys and of the values.
-pub(crate) fn program(head_dim: u32, single: bool, format: CacheFormat) -> Program {
+pub(crate) fn program(head_dim: u32, single: bool, format: CacheFormat, tuning: &Tuning) -> Program {
     use Access::{Read, Write};
     let coded = format == CacheFormat::Q8_0;
     Program::new(
         "attention",
-        &[CACHED, include_str!("attention.wgsl")],
-        &[
-            ("HEAD_DIM", head_dim),
-            ("QUERIES", queries(head_dim, single)),
-            ("THREADS", (head_dim / 2).max(THREADS)),
-            ("Q8", u32::from(coded)),
-        ],
+        &[CACHED, reduce::WHOLE, reduce::SLICES, include_str!("attention.wgsl")],
+        &cached(head_dim, queries(head_dim, single), format, tuning),
         [(2, Read), (3, Read), (4, Read), (5, Write)]
             .into_iter()
             .chain(coded.then_some([(6, Read), (7, Read)]).into_iter().flatten()),
@@ -158,7 +170,7 @@ mod tests {
             if single && rows > 1 {
                 continue;
             }
-            let mut run = Run::new(gpu, &program(head_dim as u32, single, format), &params.words(), rows);
+            let mut run = Run::new(gpu, &program(head_dim as u32, single, format, &gpu.tuning), &params.words(), rows);
             run.step.position = position as u32;
             run.floats(&matrix(&queries, stride)).words(&caches[0].codes).words(&caches[1].codes);
             let output = run.output(&vec![0.0; rows * stride]);

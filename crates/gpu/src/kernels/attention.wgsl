@@ -23,17 +23,15 @@ struct Params {
 //@end
 
 var<workgroup> queries: array<vec4<f32>, QUERIES * HEAD_DIM / 4u>;
-var<workgroup> scores: array<f32, QUERIES * THREADS>;
 var<workgroup> shares: array<f32, QUERIES * THREADS>;
-var<workgroup> gathered: array<vec2<f32>, THREADS>;
-var<workgroup> masses: array<f32, THREADS>;
 
 @compute @workgroup_size(THREADS)
 fn main(
     @builtin(workgroup_id) id: vec3<u32>,
     @builtin(num_workgroups) count: vec3<u32>,
-    @builtin(local_invocation_index) local: u32,
+    member: Member,
 ) {
+    let local = member.local;
     let index = linear(id, count);
     let head = index % params.heads;
     let first_row = index / params.heads * QUERIES;
@@ -101,23 +99,21 @@ fn main(
             }
 //@end
         }
+        let highest = largest(
+            array<f32, NUMBERS>(
 //@for Q in QUERIES
-        scores[$Qu * THREADS + local] = score$Q;
+                score$Q,
 //@end
-        workgroupBarrier();
+            ),
+            0u,
+            member,
+        );
 //@for Q in QUERIES
-        var higher$Q = best$Q;
-//@end
-        // One loop for all queries: some software adapters give an invocation 65,535 turns in all.
-        for (var i = 0u; i < seen; i++) {
-//@for Q in QUERIES
-            higher$Q = max(higher$Q, scores[$Qu * THREADS + i]);
-//@end
-        }
-//@for Q in QUERIES
-        shares[$Qu * THREADS + local] = select(exp(score$Q - higher$Q), 0.0, score$Q == UNSEEN);
+        let higher$Q = max(best$Q, highest[$Q]);
+        let share$Q = select(exp(score$Q - higher$Q), 0.0, score$Q == UNSEEN);
+        shares[$Qu * THREADS + local] = share$Q;
         let shrink$Q = exp(best$Q - higher$Q);
-        mass$Q *= shrink$Q;
+        mass$Q = mass$Q * shrink$Q + share$Q;
         sum$Q *= shrink$Q;
         best$Q = higher$Q;
 //@end
@@ -126,23 +122,24 @@ fn main(
             for (var i = slice; i < seen; i += SLICES) {
                 let value = value_at(head_base + base + i, word);
 //@for Q in QUERIES
-                let share$Q = shares[$Qu * THREADS + i];
-                mass$Q += share$Q;
-                sum$Q += share$Q * value;
+                sum$Q += shares[$Qu * THREADS + i] * value;
 //@end
             }
         }
     }
+    let masses = summed(
+        array<f32, NUMBERS>(
 //@for Q in QUERIES
-    gathered[local] = sum$Q;
-    masses[local] = mass$Q;
-    workgroupBarrier();
+            mass$Q,
+//@end
+        ),
+        0u,
+        member,
+    );
+//@for Q in QUERIES
+    sum$Q = met(array<Sum, SUMS>(sum$Q), slice, local)[0];
     if slice == 0u && first_row + $Qu < rows {
-        for (var other = 1u; other < SLICES; other++) {
-            sum$Q += gathered[other * WORDS + word];
-            mass$Q += masses[other * WORDS + word];
-        }
-        output[(first_row + $Qu) * params.output_stride + head * WORDS + word] = sum$Q / mass$Q;
+        output[(first_row + $Qu) * params.output_stride + head * WORDS + word] = sum$Q / masses[$Q];
     }
     workgroupBarrier();
 //@end

@@ -1,6 +1,6 @@
 // What is read of a cache's keys and values, and how a workgroup shares the words of a value out.
-const WORDS: u32 = HEAD_DIM / 2u;
-const SLICES: u32 = THREADS / WORDS;
+alias Sum = vec2<f32>;
+
 const UNSEEN: f32 = -1e30;
 //@if Q8
 const CHUNKS: u32 = HEAD_DIM / 16u;

@@ -19,8 +19,6 @@ struct Rule {
 // For each row the token, the log-sum-exp, how many candidates there are, and nothing; then them.
 @group(0) @binding(4) var<storage, read_write> result: array<u32>;
 
-var<workgroup> sums: array<f32, THREADS>;
-
 fn weight(first: u32, index: u32, temperature: f32) -> f32 {
     return exp((bitcast<f32>(result[first + 1u + 2u * index]) - bitcast<f32>(result[first + 1u])) / temperature);
 }
@@ -62,7 +60,7 @@ fn choice(first: u32, count: u32, rule: Rule) -> u32 {
 fn main(
     @builtin(workgroup_id) id: vec3<u32>,
     @builtin(num_workgroups) workgroups: vec3<u32>,
-    @builtin(local_invocation_index) local: u32,
+    member: Member,
 ) {
     let row = linear(id, workgroups);
     if row >= row_count(params.row_limit) {
@@ -72,16 +70,12 @@ fn main(
     let base = row * 3u * params.groups;
     let best = bitcast<f32>(result[first + 1u]);
     var sum = 0.0;
-    for (var group = local; group < params.groups; group += THREADS) {
+    for (var group = member.local; group < params.groups; group += THREADS) {
         let share = bitcast<f32>(groups[base + 2u * params.groups + group]);
         sum += share * exp(bitcast<f32>(groups[base + group]) - best);
     }
-    sums[local] = sum;
-    workgroupBarrier();
-    if local == 0u {
-        for (var i = 1u; i < THREADS; i++) {
-            sum += sums[i];
-        }
+    sum = summed(array<f32, 1>(sum), 0u, member)[0];
+    if member.local == 0u {
         let count = min(step.candidates, params.vocabulary);
         result[first - 4u] = choice(first, count, rules[row]);
         result[first - 3u] = bitcast<u32>(best + log(sum));

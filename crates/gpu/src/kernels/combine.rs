@@ -1,7 +1,8 @@
 //! What the slices of one token's attention gathered, put together.
 
-use super::round::{LARGEST, ROUNDING};
-use super::{Access, ELEMENT_THREADS, Grid, Program};
+use super::round::{MAGNITUDE, ROUNDING};
+use super::{Access, ELEMENT_THREADS, Grid, Program, reduce};
+use crate::adapter::Tuning;
 
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Params {
@@ -22,15 +23,16 @@ impl Params {
 }
 
 /// Bindings: partials, output. Its plain function is attention's.
-pub(crate) fn program(head_dim: u32, splits: u32, round: bool) -> Program {
-    let mut parts = vec![include_str!("slices.wgsl"), include_str!("combine.wgsl")];
+pub(crate) fn program(head_dim: u32, splits: u32, round: bool, tuning: &Tuning) -> Program {
+    let mut parts = vec![include_str!("slices.wgsl"), reduce::WHOLE, include_str!("combine.wgsl")];
     if round {
-        parts.extend([LARGEST, ROUNDING]);
+        parts.extend([MAGNITUDE, ROUNDING]);
     }
+    let own = [("THREADS", ELEMENT_THREADS), ("HEAD_DIM", head_dim), ("SPLITS", splits), ("ROUND", u32::from(round))];
     Program::new(
         "combine",
         &parts,
-        &[("THREADS", ELEMENT_THREADS), ("HEAD_DIM", head_dim), ("SPLITS", splits), ("ROUND", u32::from(round))],
+        &own.into_iter().chain(reduce::whole(1, 1, tuning)).collect::<Vec<_>>(),
         [(2, Access::Read), (3, Access::Write)],
     )
 }

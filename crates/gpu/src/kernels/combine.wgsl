@@ -15,9 +15,9 @@ const QUADS: u32 = HEAD_DIM / 4u;
 fn main(
     @builtin(workgroup_id) id: vec3<u32>,
     @builtin(num_workgroups) count: vec3<u32>,
-    @builtin(local_invocation_index) local: u32,
+    member: Member,
 ) {
-    let quad = linear(id, count) * THREADS + local;
+    let quad = linear(id, count) * THREADS + member.local;
     let shown = min(quad, params.quads - 1u);
     let record = shown / QUADS * SPLITS * (QUADS + 1u);
     let length = slice_length(params.window);
@@ -36,7 +36,7 @@ fn main(
     }
     value /= mass;
 //@if ROUND
-    value = rounded(value, largest(value, local));
+    value = rounded(value, magnitude(value, member));
 //@end
     if quad < params.quads {
         output[quad] = value;

@@ -2,9 +2,8 @@
 
 use nearside_engine::graph::Activation;
 
-use super::gate::{ACTIVATION, activation_definition};
-use super::matmul::{Split, threads};
-use super::{Access, Grid, Program};
+use super::matmul::Split;
+use super::{Access, Grid, Program, activation, reduce};
 use crate::adapter::Tuning;
 use crate::quants::Packing;
 
@@ -60,17 +59,12 @@ impl Params {
 /// Bindings: quants, extras, input, output, and the largest magnitudes of the output's blocks if they are found.
 pub(crate) fn program(packing: &Packing, activation: Activation, split: Split, peaks: bool) -> Program {
     use Access::{Read, Write};
+    let mut definitions = split.definitions(1);
+    definitions.extend([("PEAKS", u32::from(peaks)), activation::definition(activation)]);
     Program::new(
         "gate_up",
-        &[packing.shader, ACTIVATION, include_str!("gate_up.wgsl")],
-        &[
-            ("THREADS", threads(split.split)),
-            ("SPLIT", split.split),
-            ("SPLITS", u32::from(split.split > 1)),
-            ("ROWS", split.rows),
-            ("PEAKS", u32::from(peaks)),
-            activation_definition(activation),
-        ],
+        &[packing.shader, activation::ACTIVATION, reduce::SLICES, include_str!("gate_up.wgsl")],
+        &definitions,
         [(2, Read), (3, Read), (4, Read), (5, Write)].into_iter().chain(peaks.then_some((6, Write))),
     )
 }
@@ -80,8 +74,8 @@ mod tests {
     use nearside_engine::graph::Activation;
 
     use super::{Params, program};
-    use crate::kernels::gate;
     use crate::kernels::matmul::{self, Split};
+    use crate::kernels::pair::Pair;
     use crate::testing::{Gpu, Matrix, Random, Run, close, each_gpu, matrix, packings};
 
     fn check(gpu: &Gpu, both: &Matrix, activation: Activation, split: Split) {
@@ -90,7 +84,7 @@ mod tests {
         let product = |rows: &[Vec<f32>], scale| matmul::plain(rows, &input, scale, None, None);
         let gates = product(&both.rows[..rows], 0.5);
         let ups = product(&both.rows[rows..], 2.0);
-        let expected: Vec<_> = gates.iter().zip(&ups).map(|(g, u)| gate::plain(activation, *g, *u)).collect();
+        let expected = Pair::Gated(activation).plain(&gates, &ups);
         let (input_stride, stride) = (both.columns.next_multiple_of(32), rows.next_multiple_of(32));
         let piece = both.piece(0, rows * 2);
         let params = Params {

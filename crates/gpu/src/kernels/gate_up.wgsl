@@ -1,6 +1,6 @@
 // One invocation multiplies a share of ROWS rows of two matrices, of which one gates the other, with one
-// token's input. Both lie in one buffer; sixteen rows lie side by side, and SPLIT slices of a row meet in
-// one reduction.
+// token's input. Both lie in one buffer; sixteen rows lie side by side, and the slices of a row meet
+// in the first one.
 struct Params {
     row_limit: u32,
     units: u32,
@@ -16,7 +16,10 @@ struct Params {
     peaks: u32,
 }
 
-const GROUPS: u32 = THREADS / (16u * SPLIT);
+const GROUPS: u32 = THREADS / (16u * SLICES);
+
+// Of the matrix that gates and of the other one.
+alias Sum = vec2<f32>;
 
 @group(0) @binding(1) var<uniform> params: Params;
 @group(0) @binding(2) var<storage, read> quants: array<vec4<u32>>;
@@ -26,9 +29,6 @@ const GROUPS: u32 = THREADS / (16u * SPLIT);
 //@if PEAKS
 // The largest magnitude of each 256 outputs, as bits, which are in the order of the numbers.
 @group(0) @binding(6) var<storage, read_write> peaks: array<atomic<u32>>;
-//@end
-//@if SPLITS
-var<workgroup> partial: array<vec2<f32>, THREADS * ROWS>;
 //@end
 
 @compute @workgroup_size(THREADS)
@@ -44,16 +44,16 @@ fn main(
         return;
     }
     let lane = local & 15u;
-    let slice = (local >> 4u) % SPLIT;
-    let group = index % tiles * GROUPS * ROWS + local / (16u * SPLIT);
+    let slice = (local >> 4u) % SLICES;
+    let group = index % tiles * GROUPS * ROWS + local / (16u * SLICES);
     let from_input = token * params.input_stride;
 //@for R in ROWS
     // Beyond the last group the last one is read again, and nothing written.
     let gate_row$R = (params.first_gate + min(group + $Ru * GROUPS, params.groups - 1u)) * params.units;
     let up_row$R = (params.first_up + min(group + $Ru * GROUPS, params.groups - 1u)) * params.units;
-    var sum$R = vec2<f32>();
+    var sum$R = Sum();
 //@end
-    for (var unit = slice; unit < params.units; unit += SPLIT) {
+    for (var unit = slice; unit < params.units; unit += SLICES) {
 //@for R in ROWS
         let gate_block$R = load_block(gate_row$R + unit, lane);
         let up_block$R = load_block(up_row$R + unit, lane);
@@ -65,32 +65,30 @@ fn main(
 //@for R in ROWS
             let gates$R = eight(gate_block$R, part);
             let ups$R = eight(up_block$R, part);
-            sum$R += vec2<f32>(
+            sum$R += Sum(
                 dot(gates$R[0], low) + dot(gates$R[1], high),
                 dot(ups$R[0], low) + dot(ups$R[1], high),
             );
 //@end
         }
     }
-//@if SPLITS
+    let sums = met(
+        array<Sum, SUMS>(
 //@for R in ROWS
-    partial[$Ru * THREADS + local] = sum$R;
+            sum$R,
 //@end
-    workgroupBarrier();
+        ),
+        slice,
+        local,
+    );
     if slice != 0u {
         return;
     }
-//@end
 //@for R in ROWS
-//@if SPLITS
-    for (var other = 1u; other < SPLIT; other++) {
-        sum$R += partial[$Ru * THREADS + local + other * 16u];
-    }
-//@end
     let row$R = (group + $Ru * GROUPS) * 16u + lane;
     if row$R < params.rows {
-        let gated = activate(vec4<f32>(sum$R.x * params.gate_scale)).x;
-        let value = gated * (sum$R.y * params.up_scale);
+        let gated = activate(vec4<f32>(sums[$R].x * params.gate_scale)).x;
+        let value = gated * (sums[$R].y * params.up_scale);
         output[token * params.output_stride + row$R] = value;
 //@if PEAKS
         atomicMax(&peaks[params.peaks + row$R / 256u], bitcast<u32>(abs(value)));

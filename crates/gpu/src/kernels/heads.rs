@@ -1,7 +1,7 @@
 //! The products that give one token's queries, keys and values, all in one go.
 
-use super::matmul::{Split, threads};
-use super::{Access, Grid, Program};
+use super::matmul::Split;
+use super::{Access, Grid, Program, reduce};
 use crate::quants::Packing;
 use crate::template::suffixed;
 
@@ -44,19 +44,18 @@ pub(crate) fn program(packings: &[&Packing], bias: bool, split: Split) -> Progra
     let second = packings.len() > 1;
     let decoders: Vec<String> =
         packings.iter().enumerate().map(|(index, packing)| suffixed(packing.shader, index)).collect();
-    let parts: Vec<&str> = decoders.iter().map(String::as_str).chain([include_str!("heads.wgsl")]).collect();
+    let own = [reduce::SLICES, include_str!("heads.wgsl")];
+    let parts: Vec<&str> = decoders.iter().map(String::as_str).chain(own).collect();
+    let mut definitions = split.definitions(1);
+    definitions.extend([
+        ("BIAS", u32::from(bias)),
+        ("SECOND", u32::from(second)),
+        ("FORMATS", if second { 2 } else { 1 }),
+    ]);
     Program::new(
         "heads",
         &parts,
-        &[
-            ("THREADS", threads(split.split)),
-            ("SPLIT", split.split),
-            ("SPLITS", u32::from(split.split > 1)),
-            ("ROWS", split.rows),
-            ("BIAS", u32::from(bias)),
-            ("SECOND", u32::from(second)),
-            ("FORMATS", if second { 2 } else { 1 }),
-        ],
+        &definitions,
         [(2, Read), (3, Write)]
             .into_iter()
             .chain(bias.then_some((4, Read)))

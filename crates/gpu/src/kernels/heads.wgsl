@@ -1,7 +1,7 @@
 // One invocation multiplies a share of ROWS rows with one token's input. The rows are those of all
 // matrices that give queries, keys and values: of one stack of matrices, or of two in different formats,
-// of which each workgroup takes one. Sixteen rows lie side by side, and SPLIT slices of a row meet in one
-// reduction.
+// of which each workgroup takes one. Sixteen rows lie side by side, and the slices of a row meet in the
+// first one.
 struct Params {
     // Of each stack: units of a row, groups, rows, where they begin in groups, and where their products go.
     units0: u32,
@@ -17,7 +17,9 @@ struct Params {
     scale: f32,
 }
 
-const GROUPS: u32 = THREADS / (16u * SPLIT);
+const GROUPS: u32 = THREADS / (16u * SLICES);
+
+alias Sum = f32;
 
 @group(0) @binding(1) var<uniform> params: Params;
 @group(0) @binding(2) var<storage, read> input: array<vec4<f32>>;
@@ -31,9 +33,6 @@ const GROUPS: u32 = THREADS / (16u * SPLIT);
 @group(0) @binding(7) var<storage, read> quants1: array<vec4<u32>>;
 @group(0) @binding(8) var<storage, read> extras1: array<u32>;
 //@end
-//@if SPLITS
-var<workgroup> partial: array<f32, THREADS * ROWS>;
-//@end
 
 @compute @workgroup_size(THREADS)
 fn main(
@@ -43,7 +42,7 @@ fn main(
 ) {
     let index = linear(id, count);
     let lane = local & 15u;
-    let slice = (local >> 4u) % SPLIT;
+    let slice = (local >> 4u) % SLICES;
     var tile = index;
     var rows = params.rows0;
     var column = params.column0;
@@ -61,7 +60,7 @@ fn main(
     if tile >= tiles {
         return;
     }
-    let group = tile * GROUPS * ROWS + local / (16u * SPLIT);
+    let group = tile * GROUPS * ROWS + local / (16u * SLICES);
 //@for R in ROWS
     var sum$R = 0.0;
 //@end
@@ -71,7 +70,7 @@ fn main(
         // Beyond the last group the last one is read again, and nothing written.
         let row$R = (params.first$F + min(group + $Ru * GROUPS, params.groups$F - 1u)) * params.units$F;
 //@end
-        for (var unit = slice; unit < params.units$F; unit += SPLIT) {
+        for (var unit = slice; unit < params.units$F; unit += SLICES) {
 //@for R in ROWS
             let block$R = load_block$F(row$R + unit, lane);
 //@end
@@ -86,24 +85,22 @@ fn main(
         }
     }
 //@end
-//@if SPLITS
+    let sums = met(
+        array<Sum, SUMS>(
 //@for R in ROWS
-    partial[$Ru * THREADS + local] = sum$R;
+            sum$R,
 //@end
-    workgroupBarrier();
+        ),
+        slice,
+        local,
+    );
     if slice != 0u {
         return;
     }
-//@end
 //@for R in ROWS
-//@if SPLITS
-    for (var other = 1u; other < SPLIT; other++) {
-        sum$R += partial[$Ru * THREADS + local + other * 16u];
-    }
-//@end
     let own$R = (group + $Ru * GROUPS) * 16u + lane;
     if own$R < rows {
-        var value$R = sum$R * params.scale;
+        var value$R = sums[$R] * params.scale;
 //@if BIAS
         value$R += bias[column + own$R];
 //@end

@@ -1,9 +1,10 @@
 //! Products with a weight matrix: row by row for few tokens, in tiles for many.
 
 use super::tiles::Tile;
-use super::{Access, Grid, Program};
+use super::{Access, Grid, Program, reduce};
 use crate::adapter::Tuning;
 use crate::quants::Packing;
+use crate::template::Definition;
 
 /// Invocations of the kernel for few tokens when a row is not split.
 const UNSPLIT_THREADS: u32 = 32;
@@ -67,6 +68,12 @@ impl Split {
     pub(super) fn groups(self) -> u32 {
         threads(self.split) / (16 * self.split) * self.rows
     }
+
+    /// What a kernel is told of it that finds so many sums of each row. Sixteen rows lie side by side.
+    pub(super) fn definitions(self, sums: u32) -> Vec<Definition> {
+        let own = [("THREADS", threads(self.split)), ("ROWS", self.rows)];
+        own.into_iter().chain(reduce::slices(self.split, 16, self.rows * sums)).collect()
+    }
 }
 
 /// What is added to the product.
@@ -117,7 +124,7 @@ impl Shape {
     }
 }
 
-pub(super) fn threads(split: u32) -> u32 {
+fn threads(split: u32) -> u32 {
     (16 * split).max(UNSPLIT_THREADS)
 }
 
@@ -138,18 +145,16 @@ pub(crate) fn program(packing: &Packing, shape: Shape, bias: bool, residual: Res
     match shape {
         Shape::Rows { rows, tokens, split } => {
             let unrolled = tokens * rows <= 4;
-            let mut definitions = vec![
-                ("THREADS", threads(split)),
-                ("SPLIT", split),
-                ("SPLITS", u32::from(split > 1)),
+            let mut definitions = Split { rows, split }.definitions(tokens);
+            definitions.extend([
                 ("TOKENS", tokens),
                 ("UNROLLED", u32::from(unrolled)),
                 ("PARTS", if unrolled { 4 } else { 1 }),
-                ("ROWS", rows),
                 ("ROUND", u32::from(round)),
-            ];
+            ]);
             definitions.extend(added);
-            Program::new("matvec", &[packing.shader, include_str!("matvec.wgsl")], &definitions, bindings)
+            let parts = [packing.shader, reduce::SLICES, include_str!("matvec.wgsl")];
+            Program::new("matvec", &parts, &definitions, bindings)
         }
         Shape::Tiled(tile) => {
             let mut definitions = tile.definitions();

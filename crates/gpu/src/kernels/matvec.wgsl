@@ -1,6 +1,6 @@
 // One invocation multiplies a share of ROWS weight rows with TOKENS tokens' inputs, so that what is read
-// serves several products. Sixteen rows lie side by side, so sixteen neighbours read one span; SPLIT
-// slices of a row meet in one reduction.
+// serves several products. Sixteen rows lie side by side, so sixteen neighbours read one span; the
+// slices of a row meet in the first one.
 struct Params {
     row_limit: u32,
     units: u32,
@@ -16,7 +16,9 @@ struct Params {
 }
 
 // Groups of rows that a workgroup treats at a time; an invocation's rows are so many groups apart.
-const GROUPS: u32 = THREADS / (16u * SPLIT);
+const GROUPS: u32 = THREADS / (16u * SLICES);
+
+alias Sum = f32;
 
 @group(0) @binding(1) var<uniform> params: Params;
 @group(0) @binding(2) var<storage, read> quants: array<vec4<u32>>;
@@ -32,9 +34,6 @@ const GROUPS: u32 = THREADS / (16u * SPLIT);
 //@if ROUND
 // The largest magnitude of each 256 inputs, which are rounded to 127 levels on either side of 0.
 @group(0) @binding(8) var<storage, read> peaks: array<f32>;
-//@end
-//@if SPLITS
-var<workgroup> partial: array<f32, THREADS * TOKENS * ROWS>;
 //@end
 
 fn finish(token: u32, row: u32, product: f32) {
@@ -68,8 +67,8 @@ fn main(
         return;
     }
     let lane = local & 15u;
-    let slice = (local >> 4u) % SPLIT;
-    let group = index % tiles * GROUPS * ROWS + local / (16u * SPLIT);
+    let slice = (local >> 4u) % SLICES;
+    let group = index % tiles * GROUPS * ROWS + local / (16u * SLICES);
 //@for R in ROWS
     // Beyond the last group the last one is read again, and nothing written.
     let block_row$R = (params.first_group + min(group + $Ru * GROUPS, params.groups - 1u)) * params.units;
@@ -80,7 +79,7 @@ fn main(
 //@for T in TOKENS
     let from$T = (token + $Tu) * params.input_stride;
 //@end
-    for (var unit = slice; unit < params.units; unit += SPLIT) {
+    for (var unit = slice; unit < params.units; unit += SLICES) {
 //@for R in ROWS
         let block$R = load_block(block_row$R + unit, lane);
 //@end
@@ -130,25 +129,23 @@ fn main(
 //@end
 //@end
     }
-//@if SPLITS
+    let sums = met(
+        array<Sum, SUMS>(
 //@for R in ROWS
 //@for T in TOKENS
-    partial[($Ru * TOKENS + $Tu) * THREADS + local] = sum$R_$T;
+            sum$R_$T,
 //@end
 //@end
-    workgroupBarrier();
+        ),
+        slice,
+        local,
+    );
     if slice != 0u {
         return;
     }
-//@end
 //@for R in ROWS
 //@for T in TOKENS
-//@if SPLITS
-    for (var other = 1u; other < SPLIT; other++) {
-        sum$R_$T += partial[($Ru * TOKENS + $Tu) * THREADS + local + other * 16u];
-    }
-//@end
-    finish(token + $Tu, (group + $Ru * GROUPS) * 16u + lane, sum$R_$T);
+    finish(token + $Tu, (group + $Ru * GROUPS) * 16u + lane, sums[$Ru * TOKENS + $Tu]);
 //@end
 //@end
 }

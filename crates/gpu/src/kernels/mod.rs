@@ -1,19 +1,19 @@
 //! The kernels: one WGSL file each, beside the plain Rust function that it must equal.
 
-pub(crate) mod add;
+mod activation;
 pub(crate) mod attend;
 pub(crate) mod attention;
 pub(crate) mod change_logits;
-pub(crate) mod columns;
 pub(crate) mod combine;
 pub(crate) mod copy;
 pub(crate) mod embed;
-pub(crate) mod gate;
 pub(crate) mod gate_up;
 pub(crate) mod heads;
 pub(crate) mod join;
-pub(crate) mod last_rows;
 pub(crate) mod matmul;
+pub(crate) mod pair;
+pub(crate) mod part;
+mod reduce;
 pub(crate) mod rms_norm;
 pub(crate) mod rope;
 pub(crate) mod rope_store;

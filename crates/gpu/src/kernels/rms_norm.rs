@@ -1,6 +1,6 @@
 //! Root-mean-square norm of whole rows or of each head.
 
-use super::{Access, Grid, Program, round};
+use super::{Access, Grid, Program, reduce, round};
 use crate::adapter::Tuning;
 
 pub(crate) struct Params {
@@ -27,21 +27,32 @@ impl Params {
 /// Bindings: weight, output, and input unless it is the output. `rounded` is the elements of a row whose norm
 /// is rounded, if it is.
 pub(crate) fn program(in_place: bool, rounded: Option<usize>, tuning: &Tuning) -> Program {
-    let input = (!in_place).then_some((4, Access::Read));
-    let mut parts = vec![include_str!("rms_norm.wgsl")];
+    norm("rms_norm", false, in_place, rounded, tuning)
+}
+
+/// A norm by itself, or between a stream and what joins it; then the first norm's weight and the stream are bound too.
+pub(super) fn norm(
+    label: &'static str,
+    joins: bool,
+    in_place: bool,
+    rounded: Option<usize>,
+    tuning: &Tuning,
+) -> Program {
+    use Access::{Read, Write};
+    let mut parts = vec![reduce::WHOLE, include_str!("norm.wgsl")];
     parts.extend(rounded.map(|_| round::ROUNDING));
-    Program::new(
-        "rms_norm",
-        &parts,
-        &[
-            ("THREADS", tuning.norm_threads),
-            ("IN_PLACE", u32::from(in_place)),
-            ("SUBGROUPS", u32::from(tuning.subgroups)),
-            ("ROUND", u32::from(rounded.is_some())),
-            ("BLOCKS", rounded.map_or(0, |size| size / round::BLOCK) as u32),
-        ],
-        [(2, Access::Read), (3, Access::Write)].into_iter().chain(input),
-    )
+    let joins = u32::from(joins);
+    let mut definitions = vec![
+        ("THREADS", tuning.norm_threads),
+        ("IN_PLACE", u32::from(in_place)),
+        ("JOINS", joins),
+        ("ROUND", u32::from(rounded.is_some())),
+        ("BLOCKS", rounded.map_or(0, |size| size / round::BLOCK) as u32),
+    ];
+    definitions.extend(reduce::whole(1, 1 + joins, tuning));
+    let bindings = [(2, Read), (3, Write)].into_iter().chain((!in_place).then_some((4, Read)));
+    let joined = [(5, Read), (6, Write)].into_iter().take(if joins == 1 { 2 } else { 0 });
+    Program::new(label, &parts, &definitions, bindings.chain(joined))
 }
 
 /// The norm of every `weight.len()` elements.
@@ -93,6 +104,7 @@ mod tests {
             }
         });
     }
+
     #[test]
     fn rounded_rows_are_those_of_the_plain_functions() {
         each_gpu(|gpu| {

@@ -2,7 +2,8 @@
 
 use nearside_gguf::DataType;
 
-use super::{Access, ELEMENT_THREADS, Grid, Program};
+use super::{Access, ELEMENT_THREADS, Grid, Program, reduce};
+use crate::adapter::Tuning;
 
 /// Elements that share a scale.
 pub(crate) const BLOCK: usize = 256;
@@ -10,8 +11,8 @@ pub(crate) const BLOCK: usize = 256;
 /// `rounded` in WGSL.
 pub(super) const ROUNDING: &str = include_str!("rounding.wgsl");
 
-/// `largest` in WGSL.
-pub(super) const LARGEST: &str = include_str!("largest.wgsl");
+/// `magnitude` in WGSL, which needs [`reduce::WHOLE`] for one number.
+pub(super) const MAGNITUDE: &str = include_str!("magnitude.wgsl");
 
 /// Whether the inputs of products with a matrix of this format and so many columns are rounded.
 pub(crate) fn applies(data_type: DataType, columns: usize) -> bool {
@@ -37,11 +38,12 @@ impl Params {
 }
 
 /// Binding: the slot.
-pub(crate) fn program() -> Program {
+pub(crate) fn program(tuning: &Tuning) -> Program {
+    let [numbers, turns, subgroups] = reduce::whole(1, 1, tuning);
     Program::new(
         "round",
-        &[LARGEST, ROUNDING, include_str!("round.wgsl")],
-        &[("THREADS", ELEMENT_THREADS)],
+        &[reduce::WHOLE, MAGNITUDE, ROUNDING, include_str!("round.wgsl")],
+        &[("THREADS", ELEMENT_THREADS), numbers, turns, subgroups],
         [(2, Access::Write)],
     )
 }
@@ -76,7 +78,7 @@ mod tests {
                 let last = input.last_mut().expect("a row");
                 last[blocks * 256 - 256..].iter_mut().for_each(|value| *value *= 1e-36);
                 let params = Params { row_limit: 32, blocks: blocks as u32, stride: stride as u32 / 4 };
-                let mut run = Run::new(gpu, &program(), &params.words(), rows);
+                let mut run = Run::new(gpu, &program(&gpu.tuning), &params.words(), rows);
                 let slot = run.output(&matrix(&input, stride));
                 let found = run.go(params.grid()).floats(slot);
                 for row in &mut input {

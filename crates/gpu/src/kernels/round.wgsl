@@ -13,14 +13,14 @@ struct Params {
 fn main(
     @builtin(workgroup_id) id: vec3<u32>,
     @builtin(num_workgroups) count: vec3<u32>,
-    @builtin(local_invocation_index) local: u32,
+    member: Member,
 ) {
     let index = linear(id, count);
     let row = index / params.blocks;
     if row >= row_count(params.row_limit) {
         return;
     }
-    let at = row * params.stride + index % params.blocks * THREADS + local;
+    let at = row * params.stride + index % params.blocks * THREADS + member.local;
     let value = slot[at];
-    slot[at] = rounded(value, largest(value, local));
+    slot[at] = rounded(value, magnitude(value, member));
 }

@@ -6,7 +6,8 @@
 
 use nearside_engine::backend::MAX_CANDIDATES;
 
-use super::{Access, ELEMENT_THREADS, Grid, Program};
+use super::{Access, ELEMENT_THREADS, Grid, Program, reduce};
+use crate::adapter::Tuning;
 
 /// Words of the result before the candidates.
 pub(crate) const RESULT_HEADER: usize = 4;
@@ -92,9 +93,11 @@ pub(crate) fn select_candidates() -> Program {
 }
 
 /// Bindings: groups, rules, result.
-pub(crate) fn choose() -> Program {
+pub(crate) fn choose(tuning: &Tuning) -> Program {
     let bindings = [(2, Access::Read), (3, Access::Read), (4, Access::Write)];
-    Program::new("choose", &[include_str!("choose.wgsl")], &[THREADS], bindings)
+    let [numbers, turns, subgroups] = reduce::whole(1, 1, tuning);
+    let parts = [reduce::WHOLE, include_str!("choose.wgsl")];
+    Program::new("choose", &parts, &[THREADS, numbers, turns, subgroups], bindings)
 }
 
 #[cfg(test)]
@@ -132,7 +135,7 @@ mod tests {
         run.floats(&flat).words(&selected);
         let output = run.output_words(&vec![0; RESULT_WORDS * rows]);
         let result = run.go(deal.candidates_grid()).words(output);
-        let mut run = Run::new(gpu, &choose(), &deal.choose_words(limit), rows);
+        let mut run = Run::new(gpu, &choose(&gpu.tuning), &deal.choose_words(limit), rows);
         set(&mut run);
         run.words(&groups).words(&rules.iter().flat_map(rule_words).collect::<Vec<_>>());
         let output = run.output_words(&result);

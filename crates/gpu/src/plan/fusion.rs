@@ -6,7 +6,7 @@ use nearside_engine::graph::{Graph, Op, Slot, Weight};
 use super::{ByRows, Call, Planned, Planner, rounding, turn_count};
 use crate::binding::{MatrixId, Source};
 use crate::kernels::round::BLOCK;
-use crate::kernels::{attention, gate_up, join, rope_store};
+use crate::kernels::{attention, gate_up, join, rms_norm, rope_store};
 use crate::quants::LANES;
 use crate::weights::Matrix;
 
@@ -223,20 +223,20 @@ impl Planner<'_> {
             return None;
         }
         let rounded = self.rounds(*output, rest).then_some(size);
-        let params = join::Params {
+        let norm = rms_norm::Params {
             row_limit: self.row_limit(),
+            groups: 1,
             size: size as u32,
             input_stride: self.stride(*input),
-            stream_stride: self.stride(*stream),
             output_stride: self.stride(*output),
-            closing_epsilon: *closing_epsilon,
             epsilon: *epsilon,
         };
-        let mut sources =
-            vec![Source::Vector(closing.0), Source::Vector(weight.0), Source::Slot(stream.0), Source::Slot(output.0)];
+        let params = join::Params { norm, stream_stride: self.stride(*stream), closing_epsilon: *closing_epsilon };
+        let mut sources = vec![Source::Vector(weight.0), Source::Slot(output.0)];
         sources.extend((input != output).then_some(Source::Slot(input.0)));
+        sources.extend([Source::Vector(closing.0), Source::Slot(stream.0)]);
         let program = join::program(input == output, rounded, &self.tuning);
-        self.push(program, params.words(), sources, join::GRID);
+        self.push(program, params.words(), sources, params.grid());
         Some(3)
     }
 

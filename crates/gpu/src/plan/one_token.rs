@@ -150,11 +150,12 @@ impl Planner<'_> {
         if form.format == CacheFormat::Q8_0 {
             sources.extend([Source::KeyScales(layer), Source::ValueScales(layer)]);
         }
-        let attend = Call { program: form.program(), params: params.words(), sources, grid: form.grid(params.groups) };
+        let program = form.program(&self.tuning);
+        let attend = Call { program, params: params.words(), sources, grid: form.grid(params.groups) };
         let quads = (block.heads * block.shape.head_dim / 4) as u32;
         let together = combine::Params { quads, window };
         let combine = Call {
-            program: combine::program(form.head_dim, form.splits, self.rounds(block.output, rest)),
+            program: combine::program(form.head_dim, form.splits, self.rounds(block.output, rest), &self.tuning),
             params: together.words(),
             sources: vec![Source::Partials, Source::Slot(block.output.0)],
             grid: together.grid(),

@@ -6,10 +6,10 @@ use nearside_engine::graph::{Op, RopePairing, Slot, Weight};
 use super::fusion::replaces;
 use super::{ByRows, Call, Phase, Planned, Planner, rounding, stride, turn_count, unsupported};
 use crate::binding::{MatrixId, Source};
+use crate::kernels::pair::{self, Pair};
+use crate::kernels::part::{self, Rows};
 use crate::kernels::round::BLOCK;
-use crate::kernels::{
-    add, attention, change_logits, columns, embed, gate, last_rows, rms_norm, rope, round, sample, store_cache,
-};
+use crate::kernels::{attention, change_logits, embed, rms_norm, rope, round, sample, store_cache};
 use crate::quants::UNIT;
 
 impl Planner<'_> {
@@ -26,7 +26,7 @@ impl Planner<'_> {
         {
             let blocks = (self.width(slot) / BLOCK) as u32;
             let params = round::Params { row_limit: self.row_limit(), blocks, stride: self.stride(slot) / 4 };
-            self.push(round::program(), params.words(), vec![Source::Slot(slot.0)], params.grid());
+            self.push(round::program(&self.tuning), params.words(), vec![Source::Slot(slot.0)], params.grid());
         }
         Ok(())
     }
@@ -51,43 +51,41 @@ impl Planner<'_> {
                 self.attention(*layer, *query, *heads, *scale, *window, *output)
             }
             Op::Gate { gate, up, activation, output } => {
-                let program = gate::program(*activation, gate == output, up == output);
-                let params = gate::Params { row_limit: self.row_limit(), stride: self.stride(*output) / 4 };
-                let sources = binary_sources(*gate, *up, *output);
-                self.push(program, params.words(), sources, params.grid());
+                self.pair(Pair::Gated(*activation), *gate, *up, *output);
                 Ok(())
             }
             Op::Add { left, right, output } => {
-                let program = add::program(left == output, right == output);
-                let params = add::Params { row_limit: self.row_limit(), stride: self.stride(*output) / 4 };
-                let sources = binary_sources(*left, *right, *output);
-                self.push(program, params.words(), sources, params.grid());
+                self.pair(Pair::Sum, *left, *right, *output);
                 Ok(())
             }
             Op::Columns { input, start, output } => {
-                let params = columns::Params {
-                    row_limit: self.row_limit(),
-                    width: self.width(*output) as u32,
-                    start: *start as u32,
-                    input_stride: self.stride(*input),
-                    output_stride: self.stride(*output),
-                };
-                let sources = vec![Source::Slot(input.0), Source::Slot(output.0)];
-                self.push(columns::program(), params.words(), sources, params.grid());
+                self.part(Rows::All, *input, *start, *output);
                 Ok(())
             }
             Op::LastRows { input, output } => {
-                let params = last_rows::Params {
-                    row_limit: self.row_limit(),
-                    width: self.width(*output) as u32,
-                    input_stride: self.stride(*input),
-                    output_stride: self.stride(*output),
-                };
-                let sources = vec![Source::Slot(input.0), Source::Slot(output.0)];
-                self.push(last_rows::program(), params.words(), sources, params.grid());
+                self.part(Rows::Last, *input, 0, *output);
                 Ok(())
             }
         }
+    }
+
+    fn pair(&mut self, pair: Pair, left: Slot, right: Slot, output: Slot) {
+        let params = pair::Params { row_limit: self.row_limit(), stride: self.stride(output) / 4 };
+        let others = [left, right].into_iter().filter(|slot| *slot != output);
+        let sources = std::iter::once(output).chain(others).map(|slot| Source::Slot(slot.0)).collect();
+        self.push(pair.program(left == output, right == output), params.words(), sources, params.grid());
+    }
+
+    fn part(&mut self, rows: Rows, input: Slot, start: usize, output: Slot) {
+        let params = part::Params {
+            row_limit: self.row_limit(),
+            width: self.width(output) as u32,
+            start: start as u32,
+            input_stride: self.stride(input),
+            output_stride: self.stride(output),
+        };
+        let sources = vec![Source::Slot(input.0), Source::Slot(output.0)];
+        self.push(part::program(rows), params.words(), sources, params.grid());
     }
 
     fn embed(&mut self, table: Weight, scale: f32, output: Slot) -> Result<(), BackendError> {
@@ -211,7 +209,7 @@ impl Planner<'_> {
             sources.extend([Source::KeyScales(layer), Source::ValueScales(layer)]);
         }
         let call = |single| Call {
-            program: attention::program(shape.head_dim as u32, single, format),
+            program: attention::program(shape.head_dim as u32, single, format, &self.tuning),
             params: params.words(),
             sources: sources.clone(),
             grid: params.grid(shape.head_dim as u32, single),
@@ -238,12 +236,6 @@ impl Planner<'_> {
         let words = deal.candidates_words(limit, stride);
         self.push(sample::select_candidates(), words, sources, deal.candidates_grid());
         let sources = vec![groups, Source::Rules, result];
-        self.push(sample::choose(), deal.choose_words(limit), sources, sample::CHOOSE_GRID);
+        self.push(sample::choose(&self.tuning), deal.choose_words(limit), sources, sample::CHOOSE_GRID);
     }
-}
-
-/// The output, then each operand that is not it.
-fn binary_sources(first: Slot, second: Slot, output: Slot) -> Vec<Source> {
-    let operands = [first, second].into_iter().filter(|operand| *operand != output);
-    std::iter::once(output).chain(operands).map(|slot| Source::Slot(slot.0)).collect()
 }

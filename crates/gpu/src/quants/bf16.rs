@@ -2,7 +2,7 @@
 
 use nearside_gguf::DataType;
 
-use super::{Packing, UNIT, quant_index, u16_at};
+use super::{Packing, UNIT, quant_index};
 
 pub(super) const PACKING: Packing = Packing {
     data_type: DataType::Bf16,
@@ -11,17 +11,10 @@ pub(super) const PACKING: Packing = Packing {
     words: 16,
     extras: 0,
     table: &[],
-    shader: include_str!("bf16.wgsl"),
-    pack,
+    shader: concat!(include_str!("bf16.wgsl"), include_str!("halves.wgsl")),
+    pack: super::f16::pack,
     unpack,
 };
-
-fn pack(block: &[u8], lane: usize, quants: &mut [u32], _: &mut [u32]) {
-    for (element, bytes) in block.chunks_exact(2).enumerate() {
-        let word = &mut quants[quant_index(0, 4, element / 8, lane) + element % 8 / 2];
-        *word |= u32::from(u16_at(bytes, 0)) << (16 * (element % 2));
-    }
-}
 
 fn unpack(_: usize, lane: usize, quants: &[u32], _: &[u32]) -> [f32; UNIT] {
     std::array::from_fn(|element| {

@@ -11,12 +11,12 @@ pub(super) const PACKING: Packing = Packing {
     words: 16,
     extras: 0,
     table: &[],
-    shader: include_str!("f16.wgsl"),
+    shader: concat!(include_str!("f16.wgsl"), include_str!("halves.wgsl")),
     pack,
     unpack,
 };
 
-fn pack(block: &[u8], lane: usize, quants: &mut [u32], _: &mut [u32]) {
+pub(super) fn pack(block: &[u8], lane: usize, quants: &mut [u32], _: &mut [u32]) {
     for (element, bytes) in block.chunks_exact(2).enumerate() {
         let word = &mut quants[quant_index(0, 4, element / 8, lane) + element % 8 / 2];
         *word |= u32::from(u16_at(bytes, 0)) << (16 * (element % 2));

@@ -1,15 +1,3 @@
-struct Block {
-    at: u32,
-}
-
-fn load_block(block: u32, lane: u32) -> Block {
-    return Block(block * 64u + lane);
-}
-
-fn eight(block: Block, part: u32) -> mat2x4<f32> {
-    let words = quants[block.at + part * 16u];
-    return mat2x4<f32>(
-        vec4<f32>(unpack2x16float(words.x), unpack2x16float(words.y)),
-        vec4<f32>(unpack2x16float(words.z), unpack2x16float(words.w)),
-    );
+fn two(word: u32) -> vec2<f32> {
+    return unpack2x16float(word);
 }

@@ -4,7 +4,8 @@ use nearside_engine::backend::{CacheFormat, LowRank};
 use nearside_engine::graph::{CacheShape, Op, Weight};
 
 use super::Model;
-use crate::kernels::{add, attention, columns, embed, gate, last_rows, matmul, rms_norm, rope, round, store_cache};
+use crate::kernels::pair::Pair;
+use crate::kernels::{attention, embed, matmul, part, rms_norm, rope, round, store_cache};
 use crate::plan::rounding;
 
 /// The graph by the plain functions.
@@ -132,19 +133,21 @@ impl<'a> Plain<'a> {
             }
             Op::Gate { gate, up, activation, output } => {
                 let rows = self.slots[gate.0].iter().zip(&self.slots[up.0]);
-                let gated = |(gate, up): (&f32, &f32)| gate::plain(*activation, *gate, *up);
-                self.slots[output.0] = rows.map(|(gate, up)| gate.iter().zip(up).map(gated).collect()).collect();
+                self.slots[output.0] = rows.map(|(gate, up)| Pair::Gated(*activation).plain(gate, up)).collect();
             }
             Op::Add { left, right, output } => {
                 let rows = self.slots[left.0].iter().zip(&self.slots[right.0]);
-                self.slots[output.0] = rows.map(|(left, right)| add::plain(left, right)).collect();
+                self.slots[output.0] = rows.map(|(left, right)| Pair::Sum.plain(left, right)).collect();
             }
             Op::Columns { input, start, output } => {
                 let width = self.model.graph.slots[output.0];
-                self.slots[output.0] =
-                    self.slots[input.0].iter().map(|row| columns::plain(row, *start, width)).collect();
+                let input = &self.slots[input.0];
+                self.slots[output.0] = part::plain(input, input.len(), *start, width);
             }
-            Op::LastRows { input, output } => self.slots[output.0] = last_rows::plain(&self.slots[input.0], count),
+            Op::LastRows { input, output } => {
+                let width = self.model.graph.slots[output.0];
+                self.slots[output.0] = part::plain(&self.slots[input.0], count, 0, width);
+            }
         }
     }
 }

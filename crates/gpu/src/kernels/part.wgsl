@@ -1,4 +1,4 @@
-// One invocation copies one element.
+// One invocation copies one element: of some columns of a wider slot, or of the step's last rows.
 struct Params {
     row_limit: u32,
     width: u32,
@@ -19,9 +19,15 @@ fn main(
 ) {
     let index = linear(id, count) * THREADS + local;
     let row = index / params.width;
-    if row >= row_count(params.row_limit) {
+    let rows = row_count(params.row_limit);
+    if row >= rows {
         return;
     }
     let column = index % params.width;
-    output[row * params.output_stride + column] = input[row * params.input_stride + params.start + column];
+//@if LAST
+    let source = step.rows - rows + row;
+//@else
+    let source = row;
+//@end
+    output[row * params.output_stride + column] = input[source * params.input_stride + params.start + column];
 }

@@ -1,4 +1,4 @@
-// One invocation adds four elements.
+// One invocation makes four elements out of two slots' ones: it adds them, or one gates the other.
 struct Params {
     row_limit: u32,
     stride: u32,
@@ -38,5 +38,9 @@ fn main(
     if index >= row_count(params.row_limit) * params.stride {
         return;
     }
+//@if GATES
+    output[index] = activate(left_at(index)) * right_at(index);
+//@else
     output[index] = left_at(index) + right_at(index);
+//@end
 }
