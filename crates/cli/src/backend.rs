@@ -36,14 +36,7 @@ pub(crate) async fn choose(common: CommonArguments) -> Result<Choice, Failure> {
             let gpu = GpuBackend::probe(options(fault)).await?;
             Ok(Choice { backend: Box::new(gpu), reason: None })
         }
-        None => Ok(match GpuBackend::probe(options(fault)).await {
-            Ok(gpu) if gpu.facts().software => Choice {
-                backend: cpu(),
-                reason: Some(format!(
-                    "the only adapter, {}, is a software one; --backend gpu uses it all the same",
-                    gpu.facts().name
-                )),
-            },
+        None => Ok(match GpuBackend::probe(GpuOptions { allow_software: false, ..options(fault) }).await {
             Ok(gpu) => {
                 let reason = Some(format!("{} is a real GPU", gpu.facts().name));
                 Choice { backend: Box::new(gpu), reason }

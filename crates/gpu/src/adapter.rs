@@ -40,6 +40,7 @@ pub enum Fault {
 
 /// How to look for an adapter.
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[expect(clippy::struct_excessive_bools, reason = "each is asked for by itself")]
 pub struct GpuOptions {
     /// Which of several to prefer.
     pub power: PowerPreference,
@@ -50,6 +51,9 @@ pub struct GpuOptions {
     /// Whether no more is asked for than WebGPU promises everywhere: bindings of 128 MiB in buffers of
     /// 256 MiB. Invocations and memory of a workgroup are never asked for beyond that.
     pub least_limits: bool,
+    /// Whether software will do as an adapter. Where it will not, it is refused before anything is compiled for it
+    /// or measured of it.
+    pub allow_software: bool,
     /// Natively, only an adapter whose name contains this, in any case of letters.
     pub adapter: Option<String>,
     /// What goes wrong; nothing but in a test.
@@ -64,6 +68,7 @@ impl Default for GpuOptions {
             allow_f16: true,
             allow_subgroups: true,
             least_limits: false,
+            allow_software: true,
             adapter: None,
             fault: None,
         }
@@ -271,6 +276,10 @@ pub(crate) async fn open(options: &GpuOptions) -> Result<Gpu, BackendError> {
         .map_err(|error| no_adapter(format!("the adapter gave no device: {error}")))?;
     let failure = Failure::watch(&device);
     let facts = facts(&adapter.get_info(), &device);
+    if facts.software && !options.allow_software {
+        let name = &facts.name;
+        return Err(no_adapter(format!("the only adapter, {name}, is software, used only where the GPU is asked for")));
+    }
     let tuning = Tuning::new(&facts, facts.software);
     Ok(Gpu {
         device,

@@ -18,7 +18,7 @@
 //!
 //! Nothing here needs `shader-f16`, subgroups or any limit above WebGPU's defaults. Sums are taken in
 //! 32 bits; halves are unpacked with WGSL's own functions. Subgroups, where the adapter has them and
-//! [`GpuOptions`] allows, shorten the norms' reductions. With `shader-f16` decoded weights may wait as
+//! [`GpuOptions`] allows, shorten what a whole workgroup adds up or compares. With `shader-f16` decoded weights may wait as
 //! halves in workgroup memory; sums are taken in 32 bits all the same. Which tile the products of a prompt
 //! are computed in is measured when the adapter is opened, and how many tokens a step takes follows from
 //! the rate: no dispatch should keep a page's screen waiting.

@@ -142,7 +142,7 @@ mod tests {
     use nearside_engine::backend::BackendError;
 
     use super::run;
-    use crate::adapter::Fault;
+    use crate::adapter::{Fault, GpuBackend, GpuOptions};
     use crate::testing::each_gpu;
 
     #[test]
@@ -152,6 +152,25 @@ mod tests {
             pollster::block_on(run(gpu, None)).expect("the adapter computes rightly");
             println!("checked in {:?}", start.elapsed());
         });
+    }
+
+    #[test]
+    fn software_that_will_not_do_is_refused_before_it_computes() {
+        for adapter in ["llvmpipe", "SwiftShader"] {
+            let options = GpuOptions {
+                adapter: Some(adapter.to_owned()),
+                allow_software: false,
+                fault: Some(Fault::WrongNumbers),
+                ..GpuOptions::default()
+            };
+            match pollster::block_on(GpuBackend::probe(options)) {
+                Err(BackendError::NoAdapter { reason }) if reason.contains("is called") => {
+                    eprintln!("skipped: {adapter}: {reason}");
+                }
+                Err(BackendError::NoAdapter { reason }) => assert!(reason.contains("is software"), "{reason}"),
+                other => panic!("{other:?}"),
+            }
+        }
     }
 
     #[test]

@@ -51,6 +51,8 @@ impl Device {
         let options = GpuOptions {
             allow_f16: !without.contains(&Feature::F16),
             allow_subgroups: !without.contains(&Feature::Subgroups),
+            // Software is only the CPU by a longer way.
+            allow_software: matches!(asked, Choice::Gpu),
             ..GpuOptions::default()
         };
         Self { asked, options, host, losses: 0, why: String::new() }
@@ -74,9 +76,6 @@ impl Device {
                 return Ok(self.gpu(gpu, "the GPU was asked for".to_owned()));
             }
             Choice::Auto => match GpuBackend::probe(self.options.clone()).await {
-                Ok(gpu) if gpu.facts().software => {
-                    format!("the only GPU adapter, {}, is software, and the CPU is faster", gpu.facts().name)
-                }
                 Ok(gpu) => {
                     let why = format!("there is a GPU: {}", gpu.facts().name);
                     return Ok(self.gpu(gpu, why));
@@ -96,13 +95,9 @@ impl Device {
             return self.cpu().await;
         }
         match GpuBackend::probe(self.options.clone()).await {
-            Ok(gpu) if matches!(self.asked, Choice::Gpu) || !gpu.facts().software => {
+            Ok(gpu) => {
                 let why = format!("the GPU was lost ({lost}) and came back: {}", gpu.facts().name);
                 Ok(self.gpu(gpu, why))
-            }
-            Ok(gpu) => {
-                self.why = format!("the GPU was lost ({lost}), and {}, which is left, is software", gpu.facts().name);
-                self.cpu().await
             }
             Err(error) => {
                 self.why = format!("the GPU was lost ({lost}) and did not come back: {}", no_gpu(&error));
