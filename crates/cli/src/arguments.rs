@@ -7,7 +7,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use clap::{Args, ValueEnum};
 use nearside_engine::Sampling;
 use nearside_engine::backend::CacheFormat;
-use nearside_gpu::Fault;
+use nearside_gpu::{Fault, Tile};
 
 use crate::failure::Failure;
 
@@ -38,6 +38,10 @@ pub(crate) struct CommonArguments {
     /// What goes wrong with the GPU, so that a test sees what follows: `wrong-numbers` or `lost-after=STEPS`
     #[arg(long, global = true, hide = true, value_name = "FAULT", value_parser = fault)]
     pub(crate) gpu_fault: Option<Fault>,
+
+    /// The only tile in which the GPU multiplies many tokens, so that a measurement sees each
+    #[arg(long, global = true, hide = true, value_name = "TILE")]
+    pub(crate) gpu_tile: Option<Tile>,
 }
 
 /// A fault on the command line.

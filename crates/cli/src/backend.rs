@@ -2,7 +2,7 @@
 
 use nearside_cpu::CpuBackend;
 use nearside_engine::backend::{Backend, BackendDescription, BackendKind};
-use nearside_gpu::{Fault, GpuBackend, GpuOptions};
+use nearside_gpu::{GpuBackend, GpuOptions};
 use serde::Serialize;
 
 use crate::arguments::{BackendName, CommonArguments};
@@ -18,25 +18,25 @@ pub(crate) struct Choice {
 
 /// The GPU, whatever it is.
 pub(crate) async fn probe(common: CommonArguments) -> Result<GpuBackend, Failure> {
-    Ok(GpuBackend::probe(options(common.gpu_fault)).await?)
+    Ok(GpuBackend::probe(options(common)).await?)
 }
 
-fn options(fault: Option<Fault>) -> GpuOptions {
-    GpuOptions { fault, ..GpuOptions::default() }
+fn options(common: CommonArguments) -> GpuOptions {
+    GpuOptions { fault: common.gpu_fault, tile: common.gpu_tile, ..GpuOptions::default() }
 }
 
 /// The one that was asked for, or the best there is: a real GPU, else the CPU. A software adapter
 /// is only the CPU by a longer way.
 pub(crate) async fn choose(common: CommonArguments) -> Result<Choice, Failure> {
-    let CommonArguments { backend: wanted, threads, gpu_fault: fault, .. } = common;
+    let CommonArguments { backend: wanted, threads, .. } = common;
     let cpu = || Box::new(threads.map_or_else(CpuBackend::new, CpuBackend::with_threads));
     match wanted {
         Some(BackendName::Cpu) => Ok(Choice { backend: cpu(), reason: None }),
         Some(BackendName::Gpu) => {
-            let gpu = GpuBackend::probe(options(fault)).await?;
+            let gpu = GpuBackend::probe(options(common)).await?;
             Ok(Choice { backend: Box::new(gpu), reason: None })
         }
-        None => Ok(match GpuBackend::probe(GpuOptions { allow_software: false, ..options(fault) }).await {
+        None => Ok(match GpuBackend::probe(GpuOptions { allow_software: false, ..options(common) }).await {
             Ok(gpu) => {
                 let reason = Some(format!("{} is a real GPU", gpu.facts().name));
                 Choice { backend: Box::new(gpu), reason }

@@ -11,7 +11,7 @@ use nearside_engine::graph::Graph;
 
 use crate::allocation::Allocated;
 use crate::failure::Failure;
-use crate::kernels::tiles::{self, Tile};
+use crate::kernels::tiles::{self, Tile, Tiles};
 use crate::load;
 use crate::pipelines::Pipelines;
 use crate::platform;
@@ -59,6 +59,9 @@ pub struct GpuOptions {
     /// What goes wrong; nothing but in a test.
     #[doc(hidden)]
     pub fault: Option<Fault>,
+    /// The only tile for formats that it can hold, so that a test sees each.
+    #[doc(hidden)]
+    pub tile: Option<Tile>,
 }
 
 impl Default for GpuOptions {
@@ -71,6 +74,7 @@ impl Default for GpuOptions {
             allow_software: true,
             adapter: None,
             fault: None,
+            tile: None,
         }
     }
 }
@@ -89,6 +93,8 @@ pub struct AdapterFacts {
     pub f16: bool,
     /// Whether subgroups were there and allowed.
     pub subgroups: bool,
+    /// Whether its shaders may multiply packed 8-bit integers.
+    pub packed_dots: bool,
     /// Whether timestamps can be taken at the ends of a pass.
     pub timestamp_queries: bool,
     /// The largest buffer, in bytes.
@@ -112,8 +118,8 @@ pub(crate) struct Tuning {
     pub(crate) split: u32,
     /// The most slices the positions are split into for one token.
     pub(crate) slices: u32,
-    /// The tile in which several tokens are multiplied; none where tiles do not pay.
-    pub(crate) tile: Option<Tile>,
+    /// The tiles in which several tokens are multiplied; none where tiles do not pay.
+    pub(crate) tiles: Option<Tiles>,
     /// Weight rows of one invocation where they are not.
     pub(crate) rows: u32,
     /// Tokens of one invocation where they are not.
@@ -127,10 +133,10 @@ impl Tuning {
     pub(crate) fn new(facts: &AdapterFacts, software: bool) -> Self {
         let subgroups = facts.subgroups;
         if software {
-            Self { norm_threads: 16, subgroups, split: 1, slices: 4, tile: None, rows: 4, tokens: 8, rate: 0 }
+            Self { norm_threads: 16, subgroups, split: 1, slices: 4, tiles: None, rows: 4, tokens: 8, rate: 0 }
         } else {
-            let tile = Some(tiles::WIDE);
-            Self { norm_threads: 64, subgroups, split: 16, slices: 32, tile, rows: 1, tokens: 4, rate: 0 }
+            let tiles = Some(Tiles::only(tiles::WIDE));
+            Self { norm_threads: 64, subgroups, split: 16, slices: 32, tiles, rows: 1, tokens: 4, rate: 0 }
         }
     }
 }
@@ -174,7 +180,7 @@ impl GpuBackend {
     pub async fn probe(options: GpuOptions) -> Result<Self, BackendError> {
         let mut gpu = open(&options).await?;
         self_check::run(&gpu, options.fault).await?;
-        tune::tune(&mut gpu).await?;
+        tune::tune(&mut gpu, options.tile).await?;
         if let Some(Fault::LostAfter(steps)) = options.fault {
             gpu.lost_after = Some(steps);
         }
@@ -210,12 +216,15 @@ impl Backend for GpuBackend {
 
     fn describe(&self) -> BackendDescription {
         let facts = &self.gpu.facts;
-        let features = [("shader-f16", facts.f16), ("subgroups", facts.subgroups), ("software", facts.software)];
-        BackendDescription {
-            kind: BackendKind::Gpu,
-            device: facts.name.clone(),
-            features: features.iter().filter(|feature| feature.1).map(|feature| feature.0.to_owned()).collect(),
-        }
+        let features = [
+            ("shader-f16", facts.f16),
+            ("subgroups", facts.subgroups),
+            ("packed-dots", facts.packed_dots),
+            ("software", facts.software),
+        ];
+        let known = features.iter().filter(|feature| feature.1).map(|feature| feature.0.to_owned());
+        let tile = self.gpu.tuning.tiles.map(|tiles| format!("tile-{}", tiles.main()));
+        BackendDescription { kind: BackendKind::Gpu, device: facts.name.clone(), features: known.chain(tile).collect() }
     }
 
     fn load<'a>(
@@ -275,7 +284,7 @@ pub(crate) async fn open(options: &GpuOptions) -> Result<Gpu, BackendError> {
         .await
         .map_err(|error| no_adapter(format!("the adapter gave no device: {error}")))?;
     let failure = Failure::watch(&device);
-    let facts = facts(&adapter.get_info(), &device);
+    let facts = facts(&adapter.get_info(), &device, platform::has_packed_dots(&instance));
     if facts.software && !options.allow_software {
         let name = &facts.name;
         return Err(no_adapter(format!("the only adapter, {name}, is software, used only where the GPU is asked for")));
@@ -293,7 +302,7 @@ pub(crate) async fn open(options: &GpuOptions) -> Result<Gpu, BackendError> {
     })
 }
 
-fn facts(info: &wgpu::AdapterInfo, device: &wgpu::Device) -> AdapterFacts {
+fn facts(info: &wgpu::AdapterInfo, device: &wgpu::Device, packed_dots: bool) -> AdapterFacts {
     let (features, limits) = (device.features(), device.limits());
     let (name, vendor) = platform::identity(info, device);
     let lower = name.to_lowercase();
@@ -305,6 +314,7 @@ fn facts(info: &wgpu::AdapterInfo, device: &wgpu::Device) -> AdapterFacts {
         vendor,
         f16: features.contains(wgpu::Features::SHADER_F16),
         subgroups: platform::has_subgroups(device),
+        packed_dots,
         timestamp_queries: features.contains(wgpu::Features::TIMESTAMP_QUERY),
         max_buffer_size: limits.max_buffer_size,
         max_storage_binding_size: limits.max_storage_buffer_binding_size.min(limits.max_buffer_size),

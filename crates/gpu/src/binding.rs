@@ -33,6 +33,8 @@ pub(crate) enum Source {
     Partials,
     /// The largest magnitudes of blocks that are rounded when they are read.
     Peaks,
+    /// The input of products of many rows, packed.
+    Packed,
     /// The quants of one piece of a matrix.
     Quants { matrix: MatrixId, piece: usize },
     /// Its scales and the like.
@@ -118,6 +120,7 @@ pub(crate) struct Resources {
     pub(crate) heads: Buffer,
     pub(crate) partials: Buffer,
     pub(crate) peaks: Buffer,
+    pub(crate) packed: Buffer,
     pub(crate) weights: Weights,
     pub(crate) adapters: Adapters,
     pub(crate) step: Buffer,
@@ -163,6 +166,7 @@ impl Resources {
             Source::Heads => whole(Some(&self.heads)),
             Source::Partials => whole(Some(&self.partials)),
             Source::Peaks => whole(Some(&self.peaks)),
+            Source::Packed => whole(Some(&self.packed)),
             Source::Quants { matrix, piece } => match self.piece(matrix, piece) {
                 Some(piece) => part(&piece.buffer, 0, piece.quant_bytes),
                 None => whole(None),

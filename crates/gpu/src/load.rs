@@ -14,7 +14,7 @@ use crate::kernels::change_logits;
 use crate::kernels::sample::{Deal, RESULT_WORDS};
 use crate::low_rank::Adapters;
 use crate::pipelines::Compiling;
-use crate::plan::{one_token_words, peak_words, plan, slot_rows, stride, turn_count};
+use crate::plan::{one_token_words, packed_words, peak_words, plan, slot_rows, stride, turn_count};
 use crate::readback::Readback;
 use crate::tune::most_tokens;
 use crate::weights::Weights;
@@ -110,12 +110,14 @@ async fn resources(
     let heads = allocations.buffer(gpu, heads * 4, usage, "activations").await?;
     let partials = allocations.buffer(gpu, partials * 4, usage, "activations").await?;
     let peaks = allocations.buffer(gpu, peak_words(graph) * 4, usage, "activations").await?;
+    let packed = allocations.buffer(gpu, packed_words(graph, options, &gpu.tuning) * 4, usage, "activations").await?;
     let mut sampling = async |words: u64| allocations.buffer(gpu, words * 4, usage, "sampling").await;
     Ok(Resources {
         slots,
         heads,
         partials,
         peaks,
+        packed,
         weights,
         adapters: Adapters::default(),
         groups: sampling(choices * deal.group_words()).await?,

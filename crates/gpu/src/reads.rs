@@ -20,7 +20,7 @@ enum Part {
 fn part(call: &Call) -> Part {
     match call.program.label {
         "embed" => Part::Row,
-        "matvec" | "matmul" => Part::Piece,
+        "matvec" | "matmul" | "matmul_packed" => Part::Piece,
         _ => Part::Bound,
     }
 }

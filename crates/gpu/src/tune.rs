@@ -10,7 +10,7 @@ use crate::allocation::{Allocations, STORAGE};
 use crate::clock::Clock;
 use crate::header::Header;
 use crate::kernels::matmul::{Params, Residual, Shape, program};
-use crate::kernels::tiles::Tile;
+use crate::kernels::tiles::{Tile, Tiles};
 use crate::pipelines::Compiled;
 use crate::quants::{LANES, Packing, UNIT, packing};
 use crate::readback;
@@ -31,31 +31,51 @@ const MOST_TOKENS: usize = 1024;
 const ENOUGH: f64 = 2e-3;
 const MOST_REPEATS: u32 = 64;
 
-/// Chooses the tile and notes the rate. An adapter that fails here fails later, and says so then.
-pub(crate) async fn tune(gpu: &mut Gpu) -> Result<(), BackendError> {
+/// Chooses the tiles, or takes the only one that there may be, and notes the rate. An adapter that fails here fails
+/// later, and says so then.
+pub(crate) async fn tune(gpu: &mut Gpu, only: Option<Tile>) -> Result<(), BackendError> {
+    if let Some(tile) = only {
+        if Tile::all(&gpu.facts).all(|other| other != tile) {
+            let (what, remedy) = (format!("the tile {tile}"), "choose one without halves or packed integers");
+            return Err(BackendError::Unsupported { what, backend: "GPU", remedy });
+        }
+        gpu.tuning.tiles = Some(Tiles::only(tile));
+        if gpu.facts.software {
+            return Ok(());
+        }
+    }
     let Some(packing) = packing(DataType::Q4K) else { return Ok(()) };
     let mut allocations = Allocations::new(gpu);
     let bench = Bench::new(gpu, packing, &mut allocations).await?;
-    let Some(first) = gpu.tuning.tile else {
-        let shape = Shape::many(packing, &gpu.tuning);
+    let Some(first) = gpu.tuning.tiles else {
+        let shape = Shape::many(packing, false, &gpu.tuning);
         let seconds = bench.seconds(gpu, packing, shape, 16).await?;
         gpu.tuning.rate = rate(bench.operations(16), seconds);
         return Ok(());
     };
     // A few tokens first: on a slow adapter more would take too long.
     let few = 64;
-    let seconds = bench.seconds(gpu, packing, Shape::Tiled(first), few).await?;
+    let seconds = bench.seconds(gpu, packing, Shape::Tiled(first.main()), few).await?;
     // As many as take some milliseconds, in whole tiles of every shape.
     let tokens = ((few as f64 * 4e-3 / seconds.max(1e-6)) as usize).clamp(128, MOST_TOKENS).next_multiple_of(128);
-    let mut best: Option<(f64, Tile)> = None;
-    for tile in Tile::all(gpu.facts.f16) {
+    // The best in floats, and the best in packed integers.
+    let mut best: [Option<(f64, Tile)>; 2] = [None; 2];
+    for tile in Tile::all(&gpu.facts).filter(|tile| only.is_none_or(|only| *tile == only)) {
         let seconds = bench.seconds(gpu, packing, Shape::Tiled(tile), tokens).await?;
+        let best = &mut best[usize::from(tile.packed())];
         if best.is_none_or(|best| seconds < best.0) {
-            best = Some((seconds, tile));
+            *best = Some((seconds, tile));
         }
     }
-    if let Some((seconds, tile)) = best {
-        gpu.tuning.tile = Some(tile);
+    let [floats, packed] = best;
+    if let Some((_, tile)) = floats {
+        gpu.tuning.tiles = Some(Tiles::only(tile));
+    }
+    let faster = packed.filter(|packed| floats.is_none_or(|floats| packed.0 < floats.0));
+    if let (Some((_, tile)), Some(tiles)) = (faster, gpu.tuning.tiles) {
+        gpu.tuning.tiles = Some(Tiles { packed: Some(tile), ..tiles });
+    }
+    if let Some((seconds, _)) = faster.or(floats) {
         gpu.tuning.rate = rate(bench.operations(tokens), seconds);
     }
     Ok(())
@@ -97,7 +117,7 @@ pub(crate) fn most_tokens(graph: &Graph, options: ExecutorOptions, tuning: &Tuni
     let allowed = tuning.rate / 1000 * LONGEST_DISPATCH_MILLISECONDS / most;
     // Whole tiles waste nothing, and below eight there is nothing to gain.
     let tokens = usize::try_from(allowed).unwrap_or(usize::MAX).max(8);
-    let whole = tuning.tile.map_or(8, |tile| tile.tokens() as usize);
+    let whole = tuning.tiles.map_or(8, |tiles| tiles.main().tokens() as usize);
     if tokens > whole { tokens / whole * whole } else { tokens / 8 * 8 }
 }
 
@@ -144,7 +164,7 @@ impl Bench {
             groups: (self.rows / LANES) as u32,
             rows: self.rows as u32,
             first_row: 0,
-            input_stride: COLUMNS as u32 / 4,
+            input_stride: (COLUMNS / if shape.packed() { UNIT } else { 4 }) as u32,
             output_stride: self.rows as u32,
             residual_stride: 0,
             scale: 1.0,
@@ -226,12 +246,13 @@ mod tests {
     fn a_tile_of_those_that_run_is_chosen_and_its_rate_known() {
         each_gpu(|gpu| {
             let mut gpu = gpu.clone();
-            pollster::block_on(tune(&mut gpu)).expect("the products run");
+            pollster::block_on(tune(&mut gpu, None)).expect("the products run");
             assert!(gpu.tuning.rate > 0);
-            assert!(gpu.tuning.tile.is_none_or(|tile| Tile::all(gpu.facts.f16).contains(&tile)));
+            let known = |tile: Tile| Tile::all(&gpu.facts).any(|other| other == tile);
+            assert!(gpu.tuning.tiles.is_none_or(|tiles| known(tiles.floats) && known(tiles.main())));
             let mut blind = gpu.clone();
             blind.facts.timestamp_queries = false;
-            pollster::block_on(tune(&mut blind)).expect("the products run");
+            pollster::block_on(tune(&mut blind, None)).expect("the products run");
             assert!(blind.tuning.rate > 0);
         });
     }

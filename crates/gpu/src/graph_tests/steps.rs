@@ -4,7 +4,7 @@ use nearside_engine::backend::{BackendError, CacheId, Executor, ExecutorOptions,
 
 use super::{CLOSE, GREEDY, OPTIONS, RANDOM, choices, chosen, executor, load_with, logits, model, submit};
 use crate::adapter::Tuning;
-use crate::kernels::tiles;
+use crate::kernels::tiles::{self, Tiles};
 use crate::plan::FEW;
 use crate::small_model::Plain;
 use crate::testing::{Gpu, close, each_gpu};
@@ -40,7 +40,7 @@ fn weights_held_as_halves_lose_little() {
         if !gpu.facts.f16 {
             return;
         }
-        let tuning = Tuning { tile: Some(tiles::HALVES), ..gpu.tuning };
+        let tuning = Tuning { tiles: Some(Tiles::only(tiles::HALVES)), ..gpu.tuning };
         // More rows than go without tiles.
         let options = ExecutorOptions { batch: FEW + 1, ..OPTIONS };
         let mut executor = load_with(&Gpu { tuning, ..gpu.clone() }, &model, options);
@@ -49,6 +49,31 @@ fn weights_held_as_halves_lose_little() {
         let expected = Plain::new(&model, OPTIONS.cache).step(0, &tokens);
         // Of each weight eleven bits are left, and what they change can change how inputs are rounded.
         close(&logits(&mut executor, cache, 0, &tokens), &expected, 2e-2, "halves");
+    });
+}
+
+#[test]
+fn packed_inputs_are_shared_by_their_products() {
+    let model = model();
+    each_gpu(|gpu| {
+        if !gpu.facts.packed_dots {
+            return;
+        }
+        let options = ExecutorOptions { batch: FEW + 1, ..OPTIONS };
+        let tokens: Vec<u32> = (0..=FEW as u32).map(|row| row * 31 % 75).collect();
+        let dispatches = [tiles::WIDE, tiles::PACKED_SMALL].map(|tile| {
+            let tuning = Tuning { tiles: Some(Tiles::only(tile)), ..gpu.tuning };
+            let mut executor = load_with(&Gpu { tuning, ..gpu.clone() }, &model, options);
+            let cache = executor.create_cache().expect("room");
+            let found = logits(&mut executor, cache, 0, &tokens);
+            let mut plain = Plain::new(&model, OPTIONS.cache);
+            plain.packed = tile.packed();
+            close(&found, &plain.step(0, &tokens), CLOSE, &tile.to_string());
+            executor.counters().dispatches
+        });
+        // In each layer: the norm's output for two kinds of formats, the heads, what is gated, once for both of its
+        // products, and the product of that.
+        assert_eq!(dispatches[1] - dispatches[0], 2 * 5);
     });
 }
 

@@ -3,8 +3,11 @@
 use super::tiles::Tile;
 use super::{Access, Grid, Program, reduce};
 use crate::adapter::Tuning;
-use crate::quants::Packing;
+use crate::quants::{PACKED, Packing};
 use crate::template::Definition;
+
+/// What the products share in WGSL.
+const PRODUCT: &str = include_str!("product.wgsl");
 
 /// Invocations of the kernel for few tokens when a row is not split.
 const UNSPLIT_THREADS: u32 = 32;
@@ -20,7 +23,7 @@ pub(crate) struct Params {
     pub(crate) rows: u32,
     /// The piece's first row.
     pub(crate) first_row: u32,
-    /// In vectors of four.
+    /// In vectors of four, or in units of packed inputs.
     pub(crate) input_stride: u32,
     pub(crate) output_stride: u32,
     pub(crate) residual_stride: u32,
@@ -103,15 +106,20 @@ impl Shape {
     /// The shape for a few, where it is not the one for several: a tile of so few is mostly empty.
     pub(crate) fn few(units: u32, tuning: &Tuning) -> Option<Self> {
         let Split { rows, split } = Split::single(units, tuning);
-        tuning.tile.map(|_| Self::Rows { rows, tokens: tuning.tokens, split })
+        tuning.tiles.map(|_| Self::Rows { rows, tokens: tuning.tokens, split })
     }
 
-    /// The shape for several.
-    pub(crate) fn many(packing: &Packing, tuning: &Tuning) -> Self {
-        match tuning.tile {
-            Some(tile) => Self::Tiled(tile.fitting(packing.data_type)),
+    /// The shape for several, of inputs that are packed where the format wants it, or not.
+    pub(crate) fn many(packing: &Packing, packed: bool, tuning: &Tuning) -> Self {
+        match tuning.tiles {
+            Some(tiles) => Self::Tiled(tiles.fitting(packing, packed)),
             None => Self::Rows { rows: tuning.rows, tokens: tuning.tokens, split: 1 },
         }
+    }
+
+    /// Whether the input has to be packed before.
+    pub(crate) fn packed(self) -> bool {
+        matches!(self, Self::Tiled(tile) if tile.packed())
     }
 
     pub(crate) fn grid(self, params: &Params) -> Grid {
@@ -153,13 +161,18 @@ pub(crate) fn program(packing: &Packing, shape: Shape, bias: bool, residual: Res
                 ("ROUND", u32::from(round)),
             ]);
             definitions.extend(added);
-            let parts = [packing.shader, reduce::SLICES, include_str!("matvec.wgsl")];
+            let parts = [PRODUCT, packing.shader, reduce::SLICES, include_str!("matvec.wgsl")];
             Program::new("matvec", &parts, &definitions, bindings)
         }
         Shape::Tiled(tile) => {
-            let mut definitions = tile.definitions();
+            let mut definitions = tile.definitions(packing);
             definitions.extend(added);
-            let parts = [packing.shader, include_str!("matmul.wgsl")];
+            let shared = [PRODUCT, packing.shader, include_str!("tile.wgsl")];
+            if tile.packed() {
+                let parts = [&shared[..], &[PACKED, include_str!("matmul_packed.wgsl")]].concat();
+                return Program::new("matmul_packed", &parts, &definitions, bindings);
+            }
+            let parts = [&shared[..], &[include_str!("matmul.wgsl")]].concat();
             Program::new("matmul", &parts, &definitions, bindings).with_halves(tile.halves())
         }
     }
@@ -189,8 +202,8 @@ mod tests {
     use nearside_gguf::DataType;
 
     use super::{Params, Residual, Shape, plain, program};
-    use crate::kernels::round;
     use crate::kernels::tiles::{self, Tile};
+    use crate::kernels::{pack, round};
     use crate::quants::packing;
     use crate::testing::{Gpu, Matrix, Random, Run, close, each_gpu, matrix, packings};
 
@@ -217,6 +230,9 @@ mod tests {
         if round {
             round::plain(&mut input[0]);
         }
+        if shape.packed() {
+            input.iter_mut().for_each(|row| round::plain_blocks(row, pack::block(weight.packing)));
+        }
         let added: Vec<_> = (0..tokens).map(|_| random.floats(rows)).collect();
         let biases = random.floats(rows);
         let expected: Vec<_> = (0..tokens)
@@ -226,8 +242,17 @@ mod tests {
             })
             .collect();
         // As in an executor, a slot has room for whole tiles of tokens.
-        let mut input = matrix(&exact, input_stride);
-        input.resize(tokens.next_multiple_of(8) * input_stride, f32::NAN);
+        let room = tokens.next_multiple_of(8);
+        let (input, input_stride) = if shape.packed() {
+            let mut words: Vec<_> =
+                exact.iter().flat_map(|row| pack::plain(row, pack::block(weight.packing))).collect();
+            words.resize(room * columns / 32 * pack::UNIT_WORDS, u32::MAX);
+            (words, columns / 32)
+        } else {
+            let mut floats = matrix(&exact, input_stride);
+            floats.resize(room * input_stride, f32::NAN);
+            (floats.into_iter().map(f32::to_bits).collect(), input_stride / 4)
+        };
         let mut found = if residual == Residual::Output { matrix(&added, stride) } else { vec![0.0; tokens * stride] };
         let first_piece = if rows > 16 { 16 } else { rows };
         for (first, piece_rows) in [(0, first_piece), (first_piece, rows - first_piece)] {
@@ -241,7 +266,7 @@ mod tests {
                 groups: piece_rows.div_ceil(16) as u32,
                 rows: piece_rows as u32,
                 first_row: first as u32,
-                input_stride: input_stride as u32 / 4,
+                input_stride: input_stride as u32,
                 output_stride: stride as u32,
                 residual_stride: stride as u32,
                 scale: 0.5,
@@ -250,7 +275,7 @@ mod tests {
             };
             let program = program(weight.packing, shape, bias, residual, round);
             let mut run = Run::new(gpu, &program, &params.words(), tokens);
-            run.words(&piece.quants).words(&piece.extras).floats(&input);
+            run.words(&piece.quants).words(&piece.extras).words(&input);
             let output = run.output(&found);
             if bias {
                 run.floats(&biases);
@@ -271,7 +296,7 @@ mod tests {
 
     /// Every tile that the adapter can do.
     fn tiles(gpu: &Gpu) -> impl Iterator<Item = Shape> {
-        Tile::all(gpu.facts.f16).into_iter().map(Shape::Tiled)
+        Tile::all(&gpu.facts).map(Shape::Tiled)
     }
 
     #[test]
@@ -286,8 +311,9 @@ mod tests {
             let weight = Matrix::random(packing, 83, packing.elements * 3, 5);
             each_gpu(|gpu| {
                 // One of the tiles for each format, all of them in the next test.
-                let tile = Shape::Tiled(tiles::SMALL);
-                for shape in shapes.into_iter().chain([tile]) {
+                let packed = packing.levels.filter(|_| gpu.facts.packed_dots).map(|_| tiles::PACKED_SMALL);
+                let tiles = [Some(tiles::SMALL), packed].into_iter().flatten().map(Shape::Tiled);
+                for shape in shapes.into_iter().chain(tiles) {
                     let tokens: &[usize] = if shape == shapes[0] || shape == shapes[1] { &[1] } else { &[1, 3, 17] };
                     for &tokens in tokens {
                         check(gpu, &weight, tokens, shape, false, Residual::None);
@@ -312,11 +338,12 @@ mod tests {
 
     #[test]
     fn every_tile_multiplies_right_at_its_edges() {
-        for (data_type, rows, units) in [(DataType::Q6K, 130, 1), (DataType::Q8_0, 257, 3)] {
+        for (data_type, rows, units) in [(DataType::Q6K, 130, 1), (DataType::Q8_0, 257, 3), (DataType::Q2K, 65, 1)] {
             let packing = packing(data_type).expect("a known format");
             let weight = Matrix::random(packing, rows, packing.elements * units, 3);
             each_gpu(|gpu| {
-                for shape in tiles(gpu) {
+                // Of the last one only what differs in packed integers: two minima.
+                for shape in tiles(gpu).filter(|shape| shape.packed() || data_type != DataType::Q2K) {
                     for tokens in [1, 70, 129] {
                         check(gpu, &weight, tokens, shape, false, Residual::None);
                     }
@@ -327,14 +354,18 @@ mod tests {
 
     #[test]
     fn biases_and_residuals_are_added_once() {
-        let weight = Matrix::random(packings().next().expect("a format"), 5, 64, 9);
+        let weight = Matrix::random(packing(DataType::Q4_1).expect("a known format"), 5, 64, 9);
         each_gpu(|gpu| {
             for shape in [
                 Shape::Rows { rows: 2, tokens: 1, split: 2 },
                 Shape::Rows { rows: 4, tokens: 4, split: 1 },
                 Shape::Tiled(tiles::SMALL),
                 Shape::Tiled(tiles::LARGE),
+                Shape::Tiled(tiles::PACKED_LARGE),
             ] {
+                if shape.packed() && !gpu.facts.packed_dots {
+                    continue;
+                }
                 let tokens = if shape == (Shape::Rows { rows: 2, tokens: 1, split: 2 }) { 1 } else { 3 };
                 for residual in [Residual::None, Residual::Separate, Residual::Output] {
                     check(gpu, &weight, tokens, shape, true, residual);

@@ -1,29 +1,5 @@
 // A tile of weight rows by tokens; each of 256 invocations holds ROWS by TOKENS sums. Weights are decoded
 // once for the whole tile. While a part of the tile is multiplied, the next one is on its way.
-struct Params {
-    row_limit: u32,
-    units: u32,
-    groups: u32,
-    rows: u32,
-    first_row: u32,
-    input_stride: u32,
-    output_stride: u32,
-    residual_stride: u32,
-    scale: f32,
-    first_group: u32,
-}
-
-@group(0) @binding(1) var<uniform> params: Params;
-@group(0) @binding(2) var<storage, read> quants: array<vec4<u32>>;
-@group(0) @binding(3) var<storage, read> extras: array<u32>;
-@group(0) @binding(4) var<storage, read> input: array<vec4<f32>>;
-@group(0) @binding(5) var<storage, read_write> output: array<f32>;
-//@if BIAS
-@group(0) @binding(6) var<storage, read> bias: array<f32>;
-//@end
-//@if RESIDUAL
-@group(0) @binding(7) var<storage, read> residual: array<f32>;
-//@end
 //@if HALVES
 alias Held = vec4<f16>;
 //@else
@@ -31,38 +7,6 @@ alias Held = vec4<f32>;
 //@end
 var<workgroup> weights: array<Held, TILE_ROWS * VECTORS>;
 var<workgroup> inputs: array<vec4<f32>, TILE_TOKENS * VECTORS>;
-
-// Where a vector of a row lies: neighbouring rows begin at different ones, so that they read different banks.
-fn weight_at(row: u32, vector: u32) -> u32 {
-    return row * VECTORS + (vector ^ ((row >> WEIGHT_SHIFT) & (VECTORS - 1u)));
-}
-
-fn input_at(token: u32, vector: u32) -> u32 {
-    return token * VECTORS + (vector ^ ((token >> INPUT_SHIFT) & (VECTORS - 1u)));
-}
-
-fn finish(token: u32, row: u32, product: f32) {
-    if token >= row_count(params.row_limit) || row >= params.rows {
-        return;
-    }
-    let column = params.first_row + row;
-    var value = product * params.scale;
-//@if BIAS
-    value += bias[column];
-//@end
-//@if RESIDUAL
-    value += residual[token * params.residual_stride + column];
-//@end
-//@if RESIDUAL_IN_PLACE
-    value += output[token * params.output_stride + column];
-//@end
-    output[token * params.output_stride + column] = value;
-}
-
-fn weight_block(first_row: u32, row: u32, unit: u32) -> Block {
-    let group = params.first_group + min((first_row + row) >> 4u, params.groups - 1u);
-    return load_block(group * params.units + unit, row & 15u);
-}
 
 fn input_vector(token: u32, vector: u32, tokens: u32) -> vec4<f32> {
     if token < tokens {

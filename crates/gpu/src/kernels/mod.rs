@@ -11,6 +11,7 @@ pub(crate) mod gate_up;
 pub(crate) mod heads;
 pub(crate) mod join;
 pub(crate) mod matmul;
+pub(crate) mod pack;
 pub(crate) mod pair;
 pub(crate) mod part;
 mod reduce;

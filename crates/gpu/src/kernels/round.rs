@@ -50,7 +50,12 @@ pub(crate) fn program(tuning: &Tuning) -> Program {
 
 /// Rounds whole blocks.
 pub(crate) fn plain(row: &mut [f32]) {
-    for block in row.chunks_mut(BLOCK) {
+    plain_blocks(row, BLOCK);
+}
+
+/// Rounds blocks of so many elements.
+pub(crate) fn plain_blocks(row: &mut [f32], block: usize) {
+    for block in row.chunks_mut(block) {
         let most = block.iter().fold(0.0f32, |most, value| most.max(value.abs()));
         let inverse = if most > 1e-30 { 127.0 / most } else { 0.0 };
         for value in block {

@@ -127,6 +127,7 @@ impl Planner<'_> {
             let fused = self.rope_store(&ops[at..]).unwrap_or(0);
             if fused == 0 && self.op(&ops[at..]).is_err() {
                 self.plan.calls.truncate(start);
+                self.packed = None;
                 return None;
             }
             at += fused.max(1);

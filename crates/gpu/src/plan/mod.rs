@@ -15,6 +15,7 @@ use nearside_engine::graph::{Graph, Op, Slot, Weight};
 use crate::adapter::Tuning;
 use crate::binding::Source;
 use crate::header::LAST_ROWS;
+use crate::kernels::pack::UNIT_WORDS;
 use crate::kernels::round::BLOCK;
 use crate::kernels::sample::Deal;
 use crate::kernels::{Grid, Program};
@@ -180,6 +181,17 @@ pub(crate) fn peak_words(graph: &Graph) -> u64 {
     gated.sum::<u64>().max(1)
 }
 
+/// Words of what lies packed before products of many rows.
+pub(crate) fn packed_words(graph: &Graph, options: ExecutorOptions, tuning: &Tuning) -> u64 {
+    let units = |op: &Op| match op {
+        Op::MatMul { input, .. } => stride(graph.slots[input.0]) / UNIT,
+        _ => 0,
+    };
+    let most = graph.ops[..head_start(graph)].iter().map(units).max().unwrap_or(0);
+    let packs = tuning.tiles.is_some_and(|tiles| tiles.packed.is_some());
+    if packs { (options.batch * most * UNIT_WORDS) as u64 } else { 0 }.max(4)
+}
+
 /// How many rows each slot needs.
 pub(crate) fn slot_rows(graph: &Graph, options: ExecutorOptions) -> Vec<usize> {
     let batch = options.batch;
@@ -195,6 +207,16 @@ pub(crate) fn slot_rows(graph: &Graph, options: ExecutorOptions) -> Vec<usize> {
     rows
 }
 
+/// A slot that lies packed for the products of many rows.
+#[derive(Debug, Clone, Copy)]
+struct Packed {
+    slot: Slot,
+    /// Elements that share a scale.
+    block: usize,
+    /// The first operation that finds it so.
+    from: usize,
+}
+
 struct Planner<'a> {
     graph: &'a Graph,
     weights: &'a Weights,
@@ -207,8 +229,12 @@ struct Planner<'a> {
     /// Of the operation that is planned.
     index: usize,
     phase: Phase,
+    /// The operation that is planned, where several are planned as one.
+    at: usize,
     /// What one token's product rounds while it reads, and where the largest magnitudes of its blocks are.
     unrounded: Option<(Slot, u32)>,
+    /// What lies packed for many rows.
+    packed: Option<Packed>,
     plan: Plan,
 }
 
@@ -230,7 +256,9 @@ pub(crate) fn plan(
         head: head_start(graph),
         index: 0,
         phase: Phase::Body,
+        at: 0,
         unrounded: None,
+        packed: None,
         plan: Plan { calls: Vec::new(), turns: turns(graph), deal: Deal::new(graph.vocabulary as u32), peaks: 0 },
     };
     while planner.index < graph.ops.len() {

@@ -16,6 +16,7 @@ impl Planner<'_> {
     /// Plans the first of some operations by itself, and rounds what it writes if the others want that.
     pub(super) fn op(&mut self, ops: &[Op]) -> Result<(), BackendError> {
         let [op, rest @ ..] = ops else { return Ok(()) };
+        self.at = self.graph.ops.len() - ops.len();
         let rounded = rounding::roundable(self.graph, op).filter(|slot| self.rounds(*slot, rest));
         if self.unrounded.is_some_and(|(slot, _)| replaces(op, slot)) {
             self.unrounded = None;
@@ -26,7 +27,15 @@ impl Planner<'_> {
         {
             let blocks = (self.width(slot) / BLOCK) as u32;
             let params = round::Params { row_limit: self.row_limit(), blocks, stride: self.stride(slot) / 4 };
-            self.push(round::program(&self.tuning), params.words(), vec![Source::Slot(slot.0)], params.grid());
+            let sources = vec![Source::Slot(slot.0)];
+            let call =
+                Call { program: round::program(&self.tuning), params: params.words(), sources, grid: params.grid() };
+            // Products of many rows that read it packed need no other.
+            let many: Vec<_> =
+                self.packs_all(slot, rest).then(|| self.pack(slot, BLOCK, self.at + 1)).into_iter().collect();
+            let few = if many.is_empty() { Vec::new() } else { vec![call.clone()] };
+            let calls = ByRows { single: vec![call], few, many };
+            self.plan.calls.push(Planned { phase: self.phase, calls });
         }
         Ok(())
     }

@@ -1,19 +1,33 @@
 //! Products with a weight, and what adapters add to them.
 
 use nearside_engine::backend::BackendError;
-use nearside_engine::graph::{Slot, Weight};
+use nearside_engine::graph::{Op, Slot, Weight};
 
-use super::{ByRows, Call, Planned, Planner, stride, unsupported};
+use super::fusion::replaces;
+use super::{ByRows, Call, Packed, Phase, Planned, Planner, rounding, stride, unsupported};
 use crate::binding::{MatrixId, Source};
 use crate::kernels::matmul::{self, Residual, Shape};
+use crate::kernels::pack;
 use crate::quants::UNIT;
 use crate::weights::Matrix;
+
+/// Which of a product's sources its input is.
+const INPUT: usize = 2;
 
 /// Rows of activations.
 #[derive(Clone, Copy)]
 struct Rows {
     source: Source,
     width: usize,
+}
+
+impl Rows {
+    fn slot(self) -> Option<Slot> {
+        match self.source {
+            Source::Slot(slot) => Some(Slot(slot)),
+            _ => None,
+        }
+    }
 }
 
 /// One product of rows and a matrix.
@@ -85,6 +99,41 @@ impl Planner<'_> {
         Ok(())
     }
 
+    /// Whether many rows of a slot are packed before they are multiplied with a matrix.
+    fn packs(&self, matrix: &Matrix, slot: Slot) -> bool {
+        self.tuning.tiles.is_some_and(|tiles| tiles.packed.is_some())
+            && matches!(self.phase, Phase::Body | Phase::Tail)
+            && matrix.packing.levels.is_some()
+            && matrix.columns == self.width(slot)
+    }
+
+    /// Whether nothing but such products reads a slot before these operations replace it.
+    pub(super) fn packs_all(&self, slot: Slot, rest: &[Op]) -> bool {
+        let packs = |weight| self.matrix(weight).is_ok_and(|matrix| self.packs(matrix, slot));
+        rounding::rounds(self.graph, slot, rest, packs)
+    }
+
+    /// Whether a slot lies packed, as it is now.
+    fn lies_packed(&self, slot: Slot, block: usize) -> bool {
+        self.packed.is_some_and(|packed| {
+            let since = self.graph.ops.get(packed.from..self.at).unwrap_or_default();
+            packed.slot == slot && packed.block == block && !since.iter().any(|op| writes(op, slot))
+        })
+    }
+
+    /// What packs many rows of a slot, which lie so from an operation on.
+    pub(super) fn pack(&mut self, slot: Slot, block: usize, from: usize) -> Call {
+        self.packed = Some(Packed { slot, block, from });
+        let units = self.stride(slot) / UNIT as u32;
+        let params = pack::Params { row_limit: self.row_limit(), units, stride: self.stride(slot) / 4 };
+        Call {
+            program: pack::program(block),
+            params: params.words(),
+            sources: vec![Source::Slot(slot.0), Source::Packed],
+            grid: params.grid(),
+        }
+    }
+
     fn product(&mut self, product: &Product<'_>) -> Result<(), BackendError> {
         let Product { matrix, id, bias, scale, residual, input, peaks, output } = *product;
         let packing = matrix.packing;
@@ -97,9 +146,14 @@ impl Planner<'_> {
             Some(rows) if rows.source == output.source => Residual::Output,
             Some(_) => Residual::Separate,
         };
-        let shapes = (Shape::single(units as u32, &self.tuning), Shape::many(packing, &self.tuning));
+        let packs = input.slot().filter(|slot| self.packs(matrix, *slot));
+        let shapes = (Shape::single(units as u32, &self.tuning), Shape::many(packing, packs.is_some(), &self.tuning));
+        let mut before = packs.and_then(|slot| {
+            let block = pack::block(packing);
+            (!self.lies_packed(slot, block)).then(|| self.pack(slot, block, self.at))
+        });
         for (index, piece) in matrix.pieces.iter().enumerate() {
-            let params = matmul::Params {
+            let mut params = matmul::Params {
                 row_limit: self.row_limit(),
                 units: units as u32,
                 groups: piece.rows.div_ceil(16) as u32,
@@ -122,18 +176,32 @@ impl Planner<'_> {
             if let (Residual::Separate, Some(rows)) = (added, residual) {
                 sources.push(rows.source);
             }
-            let call = |shape: Shape, round: bool| Call {
+            let call = |params: &matmul::Params, sources: &[Source], shape: Shape, round: bool| Call {
                 program: matmul::program(packing, shape, bias.is_some(), added, round),
                 params: params.words(),
                 sources: sources.iter().copied().chain(round.then_some(Source::Peaks)).collect(),
-                grid: shape.grid(&params),
+                grid: shape.grid(params),
             };
             let few = Shape::few(units as u32, &self.tuning).filter(|_| self.several_rows());
-            let few = few.map(|shape| call(shape, false)).into_iter().collect();
-            let many = self.several_rows().then(|| call(shapes.1, false)).into_iter().collect();
-            let single = vec![call(shapes.0, peaks.is_some())];
+            let few = few.map(|shape| call(&params, &sources, shape, false)).into_iter().collect();
+            let single = vec![call(&params, &sources, shapes.0, peaks.is_some())];
+            if shapes.1.packed() {
+                params.input_stride = units as u32;
+                sources[INPUT] = Source::Packed;
+            }
+            let many = self.several_rows().then(|| call(&params, &sources, shapes.1, false));
+            let many = before.take().into_iter().chain(many).collect();
             self.plan.calls.push(Planned { phase: self.phase, calls: ByRows { single, few, many } });
         }
         Ok(())
+    }
+}
+
+/// Whether an operation changes a slot.
+fn writes(op: &Op, slot: Slot) -> bool {
+    match op {
+        Op::Rope { slot: turned, .. } => *turned == slot,
+        Op::LastRows { output, .. } => *output == slot,
+        _ => replaces(op, slot),
     }
 }

@@ -40,6 +40,11 @@ pub(crate) fn has_subgroups(device: &wgpu::Device) -> bool {
     device.features().contains(wgpu::Features::SUBGROUP)
 }
 
+/// Whether kernels may multiply packed 8-bit integers; for a driver without them they are taken apart.
+pub(crate) fn has_packed_dots(instance: &wgpu::Instance) -> bool {
+    instance.wgsl_language_features().contains(wgpu::WgslLanguageFeatures::Packed4x8IntegerDotProduct)
+}
+
 /// Its name and its vendor.
 pub(crate) fn identity(info: &wgpu::AdapterInfo, _: &wgpu::Device) -> (String, String) {
     (info.name.clone(), format!("{:04x}", info.vendor))

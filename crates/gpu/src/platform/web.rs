@@ -15,6 +15,9 @@ const SUBGROUPS: &str = "subgroups";
 /// The feature of the language without which a kernel does not learn which subgroup it is in.
 const SUBGROUP_ID: &str = "subgroup_id";
 
+/// The feature of the language that has products of packed 8-bit integers.
+const PACKED_DOTS: &str = "packed_4x8_integer_dot_product";
+
 /// wgpu panics where there is neither a window nor a worker, so this looks first.
 pub(crate) fn check_environment() -> Result<(), BackendError> {
     let global = js_sys::global();
@@ -57,8 +60,18 @@ pub(crate) fn has_subgroups(device: &wgpu::Device) -> bool {
 }
 
 fn tells_subgroups_apart() -> bool {
+    has_language_feature(SUBGROUP_ID)
+}
+
+/// Whether kernels may multiply packed 8-bit integers.
+pub(crate) fn has_packed_dots(_: &wgpu::Instance) -> bool {
+    has_language_feature(PACKED_DOTS)
+}
+
+/// Older browsers have no such set, where wgpu would panic.
+fn has_language_feature(name: &str) -> bool {
     let gpu = get(&get(&js_sys::global(), "navigator"), "gpu");
-    has(&get(&gpu, "wgslLanguageFeatures"), SUBGROUP_ID)
+    has(&get(&gpu, "wgslLanguageFeatures"), name)
 }
 
 /// Its name and its vendor. Browsers mostly leave the description empty, and wgpu passes on nothing else.

@@ -12,6 +12,7 @@ pub(super) const PACKING: Packing = Packing {
     extras: 0,
     table: &[],
     shader: concat!(include_str!("f16.wgsl"), include_str!("halves.wgsl")),
+    levels: None,
     pack,
     unpack,
 };

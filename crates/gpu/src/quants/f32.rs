@@ -12,6 +12,7 @@ pub(super) const PACKING: Packing = Packing {
     extras: 0,
     table: &[],
     shader: include_str!("f32.wgsl"),
+    levels: None,
     pack,
     unpack,
 };

@@ -7,7 +7,7 @@
 
 use nearside_gguf::{DataType, IQ2_XXS_POINTS, iq2_xxs_point, iq2_xxs_signs};
 
-use super::{LANES, Packing, UNIT, half_at, pair_index, put_half, u16_at, u32_at};
+use super::{LANES, Levels, Packing, UNIT, half_at, pair_index, put_half, u16_at, u32_at};
 
 pub(super) const PACKING: Packing = Packing {
     data_type: DataType::Iq2Xxs,
@@ -17,6 +17,7 @@ pub(super) const PACKING: Packing = Packing {
     extras: LANES / 2,
     table: &POINTS,
     shader: include_str!("iq2_xxs.wgsl"),
+    levels: Some(Levels { scales: 1, minima: false }),
     pack,
     unpack,
 };

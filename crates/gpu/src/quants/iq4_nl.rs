@@ -2,7 +2,7 @@
 
 use nearside_gguf::{DataType, IQ4_LEVELS};
 
-use super::{LANES, Packing, UNIT, half_at, nibble, put_half, put_nibbles, split_nibbles, u16_at};
+use super::{LANES, Levels, Packing, UNIT, half_at, nibble, put_half, put_nibbles, split_nibbles, u16_at};
 
 pub(super) const PACKING: Packing = Packing {
     data_type: DataType::Iq4Nl,
@@ -12,6 +12,7 @@ pub(super) const PACKING: Packing = Packing {
     extras: LANES / 2,
     table: &[],
     shader: concat!(include_str!("levels.wgsl"), include_str!("iq4_nl.wgsl")),
+    levels: Some(Levels { scales: 1, minima: false }),
     pack,
     unpack,
 };

@@ -5,7 +5,7 @@
 use nearside_gguf::DataType;
 
 use super::iq4_nl::level;
-use super::{LANES, Packing, UNIT, half_from, put_nibbles, split_nibbles, u32_at};
+use super::{LANES, Levels, Packing, UNIT, half_from, put_nibbles, split_nibbles, u32_at};
 
 pub(super) const PACKING: Packing = Packing {
     data_type: DataType::Iq4Xs,
@@ -15,6 +15,7 @@ pub(super) const PACKING: Packing = Packing {
     extras: 2 * LANES,
     table: &[],
     shader: concat!(include_str!("levels.wgsl"), include_str!("iq4_xs.wgsl")),
+    levels: Some(Levels { scales: 1, minima: false }),
     pack,
     unpack,
 };

@@ -8,3 +8,10 @@ fn levels(codes: vec4<u32>) -> vec4<f32> {
     return vec4<f32>(bitcast<vec4<i32>>(words << shift) >> vec4<u32>(24u));
 }
 
+//@if PACKED
+// Those of the lower four bits of each byte.
+fn four(codes: u32) -> u32 {
+    return pack4xI8(vec4<i32>(levels((vec4<u32>(codes) >> vec4<u32>(0u, 8u, 16u, 24u)) & vec4<u32>(15u))));
+}
+//@end
+

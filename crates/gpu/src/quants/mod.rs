@@ -32,8 +32,20 @@ use nearside_gguf::{DataType, dequantize};
 /// Rows whose words lie side by side.
 pub(crate) const LANES: usize = 16;
 
+/// What the formats' shaders share where levels are packed.
+pub(crate) const PACKED: &str = include_str!("packed.wgsl");
+
 /// Elements that a kernel decodes together.
 pub(crate) const UNIT: usize = 32;
+
+/// Weights as signed bytes: each is a level times a scale, and a minimum more.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Levels {
+    /// Scales of a [`UNIT`]: one, or one for each half.
+    pub(crate) scales: u32,
+    /// Whether there are as many minima.
+    pub(crate) minima: bool,
+}
 
 /// One storage format on the device.
 pub(crate) struct Packing {
@@ -49,8 +61,11 @@ pub(crate) struct Packing {
     pub(crate) extras: usize,
     /// What the extras plane begins with.
     pub(crate) table: &'static [u32],
-    /// `struct Block`, `load_block` and `eight` in WGSL.
+    /// `struct Block`, `load_block` and `eight` in WGSL; with levels and where `PACKED` is defined also `sixteen`,
+    /// `scale_of` and `minimum_of`.
     pub(crate) shader: &'static str,
+    /// What its weights are in small integers, unless they are floats.
+    pub(crate) levels: Option<Levels>,
     /// Puts one row's block into the planes' part for that block.
     pack: fn(block: &[u8], lane: usize, quants: &mut [u32], extras: &mut [u32]),
     /// Decodes [`UNIT`] elements of one row from the planes' part for that block.

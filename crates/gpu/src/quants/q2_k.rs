@@ -4,7 +4,7 @@
 
 use nearside_gguf::DataType;
 
-use super::{LANES, Packing, UNIT, half_from, pair_code, put_pairs, u32_at};
+use super::{LANES, Levels, Packing, UNIT, half_from, pair_code, put_pairs, u32_at};
 
 pub(super) const PACKING: Packing = Packing {
     data_type: DataType::Q2K,
@@ -14,6 +14,7 @@ pub(super) const PACKING: Packing = Packing {
     extras: 5 * LANES,
     table: &[],
     shader: include_str!("q2_k.wgsl"),
+    levels: Some(Levels { scales: 2, minima: true }),
     pack,
     unpack,
 };

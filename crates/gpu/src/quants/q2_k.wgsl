@@ -23,3 +23,17 @@ fn eight(block: Block, part: u32) -> mat2x4<f32> {
     let minimum = block.minimum[part >> 1u];
     return mat2x4<f32>(low * scale + minimum, high * scale + minimum);
 }
+
+//@if PACKED
+fn sixteen(block: Block, half: u32) -> vec4<u32> {
+    return pairs(block.words[half]);
+}
+
+fn scale_of(block: Block, half: u32) -> f32 {
+    return block.scale[half];
+}
+
+fn minimum_of(block: Block, half: u32) -> f32 {
+    return block.minimum[half];
+}
+//@end

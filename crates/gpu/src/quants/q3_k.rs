@@ -5,7 +5,7 @@
 
 use nearside_gguf::DataType;
 
-use super::{LANES, Packing, UNIT, half_at, pair_code, put_half, put_pairs, u16_at};
+use super::{LANES, Levels, Packing, UNIT, half_at, pair_code, put_half, put_pairs, u16_at};
 
 const SCALES: usize = 8 * LANES;
 const HALVES: usize = SCALES + 3 * LANES;
@@ -18,6 +18,7 @@ pub(super) const PACKING: Packing = Packing {
     extras: HALVES + LANES / 2,
     table: &[],
     shader: include_str!("q3_k.wgsl"),
+    levels: Some(Levels { scales: 2, minima: false }),
     pack,
     unpack,
 };

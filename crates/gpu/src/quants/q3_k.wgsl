@@ -29,3 +29,13 @@ fn eight(block: Block, part: u32) -> mat2x4<f32> {
     let minimum = -4.0 * scale;
     return mat2x4<f32>(vec4<f32>(low) * scale + minimum, vec4<f32>(high) * scale + minimum);
 }
+
+//@if PACKED
+fn sixteen(block: Block, half: u32) -> vec4<u32> {
+    return below(pairs(block.words[half]) | (bits(block.high >> (half * 16u)) << vec4<u32>(2u)), 4u);
+}
+
+fn scale_of(block: Block, half: u32) -> f32 {
+    return block.scale[half];
+}
+//@end

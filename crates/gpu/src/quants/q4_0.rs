@@ -2,7 +2,7 @@
 
 use nearside_gguf::DataType;
 
-use super::{LANES, Packing, UNIT, half_at, nibble, put_half, put_nibbles, split_nibbles, u16_at};
+use super::{LANES, Levels, Packing, UNIT, half_at, nibble, put_half, put_nibbles, split_nibbles, u16_at};
 
 pub(super) const PACKING: Packing = Packing {
     data_type: DataType::Q4_0,
@@ -12,6 +12,7 @@ pub(super) const PACKING: Packing = Packing {
     extras: LANES / 2,
     table: &[],
     shader: include_str!("q4_0.wgsl"),
+    levels: Some(Levels { scales: 1, minima: false }),
     pack,
     unpack,
 };

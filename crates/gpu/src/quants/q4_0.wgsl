@@ -15,3 +15,13 @@ fn eight(block: Block, part: u32) -> mat2x4<f32> {
     let minimum = -8.0 * block.scale;
     return mat2x4<f32>(low * block.scale + minimum, high * block.scale + minimum);
 }
+
+//@if PACKED
+fn sixteen(block: Block, half: u32) -> vec4<u32> {
+    return below(nibbles(select(block.words.xy, block.words.zw, half == 1u)), 8u);
+}
+
+fn scale_of(block: Block, half: u32) -> f32 {
+    return block.scale;
+}
+//@end

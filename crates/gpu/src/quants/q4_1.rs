@@ -2,7 +2,7 @@
 
 use nearside_gguf::DataType;
 
-use super::{LANES, Packing, UNIT, half_from, nibble, put_nibbles, split_nibbles, u32_at};
+use super::{LANES, Levels, Packing, UNIT, half_from, nibble, put_nibbles, split_nibbles, u32_at};
 
 pub(super) const PACKING: Packing = Packing {
     data_type: DataType::Q4_1,
@@ -12,6 +12,7 @@ pub(super) const PACKING: Packing = Packing {
     extras: LANES,
     table: &[],
     shader: include_str!("q4_1.wgsl"),
+    levels: Some(Levels { scales: 1, minima: true }),
     pack,
     unpack,
 };

@@ -5,7 +5,7 @@
 
 use nearside_gguf::{DataType, scale_and_minimum};
 
-use super::{LANES, Packing, UNIT, half_from, nibble, put_nibbles, u32_at};
+use super::{LANES, Levels, Packing, UNIT, half_from, nibble, put_nibbles, u32_at};
 
 pub(super) const PACKING: Packing = Packing {
     data_type: DataType::Q4K,
@@ -15,6 +15,7 @@ pub(super) const PACKING: Packing = Packing {
     extras: LANES * 4,
     table: &[],
     shader: include_str!("q4_k.wgsl"),
+    levels: Some(Levels { scales: 1, minima: true }),
     pack,
     unpack,
 };

@@ -20,3 +20,14 @@ fn eight(block: Block, part: u32) -> mat2x4<f32> {
     let minimum = -16.0 * block.scale;
     return mat2x4<f32>(vec4<f32>(low) * block.scale + minimum, vec4<f32>(high) * block.scale + minimum);
 }
+
+//@if PACKED
+fn sixteen(block: Block, half: u32) -> vec4<u32> {
+    let low = nibbles(select(block.words.xy, block.words.zw, half == 1u));
+    return below(low | (bits(block.high >> (half * 16u)) << vec4<u32>(4u)), 16u);
+}
+
+fn scale_of(block: Block, half: u32) -> f32 {
+    return block.scale;
+}
+//@end

@@ -20,3 +20,18 @@ fn eight(block: Block, part: u32) -> mat2x4<f32> {
         | ((fifth >> vec4<u32>(0u, 1u, 2u, 3u)) & vec4<u32>(16u));
     return mat2x4<f32>(vec4<f32>(low) * block.scale + block.minimum, vec4<f32>(high) * block.scale + block.minimum);
 }
+
+//@if PACKED
+fn sixteen(block: Block, half: u32) -> vec4<u32> {
+    let low = nibbles(select(block.words.xy, block.words.zw, half == 1u));
+    return low | (bits(block.high >> (half * 16u)) << vec4<u32>(4u));
+}
+
+fn scale_of(block: Block, half: u32) -> f32 {
+    return block.scale;
+}
+
+fn minimum_of(block: Block, half: u32) -> f32 {
+    return block.minimum;
+}
+//@end

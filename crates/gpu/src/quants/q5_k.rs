@@ -5,7 +5,7 @@
 use nearside_gguf::DataType;
 
 use super::q4_k::{affine, put_scales};
-use super::{LANES, Packing, UNIT, nibble, put_nibbles, u32_at};
+use super::{LANES, Levels, Packing, UNIT, nibble, put_nibbles, u32_at};
 
 const FIFTHS: usize = 4 * LANES;
 
@@ -17,6 +17,7 @@ pub(super) const PACKING: Packing = Packing {
     extras: FIFTHS + 8 * LANES,
     table: &[],
     shader: include_str!("q5_k.wgsl"),
+    levels: Some(Levels { scales: 1, minima: true }),
     pack,
     unpack,
 };

@@ -5,7 +5,7 @@
 
 use nearside_gguf::DataType;
 
-use super::{LANES, Packing, UNIT, half_at, nibble, put_half, put_nibbles, u16_at, u32_at};
+use super::{LANES, Levels, Packing, UNIT, half_at, nibble, put_half, put_nibbles, u16_at, u32_at};
 
 const SCALES: usize = 16 * LANES;
 const HALVES: usize = SCALES + 4 * LANES;
@@ -18,6 +18,7 @@ pub(super) const PACKING: Packing = Packing {
     extras: HALVES + LANES / 2,
     table: &[],
     shader: include_str!("q6_k.wgsl"),
+    levels: Some(Levels { scales: 2, minima: false }),
     pack,
     unpack,
 };

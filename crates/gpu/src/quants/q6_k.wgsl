@@ -27,3 +27,14 @@ fn eight(block: Block, part: u32) -> mat2x4<f32> {
     let minimum = -32.0 * scale;
     return mat2x4<f32>(vec4<f32>(low) * scale + minimum, vec4<f32>(high) * scale + minimum);
 }
+
+//@if PACKED
+fn sixteen(block: Block, half: u32) -> vec4<u32> {
+    let low = nibbles(select(block.words.xy, block.words.zw, half == 1u));
+    return below(low | (pairs(block.high[half]) << vec4<u32>(4u)), 32u);
+}
+
+fn scale_of(block: Block, half: u32) -> f32 {
+    return block.scale[half];
+}
+//@end

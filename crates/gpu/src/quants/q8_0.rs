@@ -2,7 +2,7 @@
 
 use nearside_gguf::DataType;
 
-use super::{LANES, Packing, UNIT, half_at, put_half, quant_index, u16_at, u32_at};
+use super::{LANES, Levels, Packing, UNIT, half_at, put_half, quant_index, u16_at, u32_at};
 
 pub(super) const PACKING: Packing = Packing {
     data_type: DataType::Q8_0,
@@ -12,6 +12,7 @@ pub(super) const PACKING: Packing = Packing {
     extras: LANES / 2,
     table: &[],
     shader: include_str!("q8_0.wgsl"),
+    levels: Some(Levels { scales: 1, minima: false }),
     pack,
     unpack,
 };

@@ -17,3 +17,13 @@ fn eight(block: Block, part: u32) -> mat2x4<f32> {
     let pair = select(words.xy, words.zw, (part & 1u) == 1u);
     return mat2x4<f32>(signed(pair.x) * block.scale, signed(pair.y) * block.scale);
 }
+
+//@if PACKED
+fn sixteen(block: Block, half: u32) -> vec4<u32> {
+    return sorted(quants[block.at + half * 16u]);
+}
+
+fn scale_of(block: Block, half: u32) -> f32 {
+    return block.scale;
+}
+//@end

@@ -5,8 +5,9 @@ use nearside_engine::graph::{CacheShape, Op, Weight};
 
 use super::Model;
 use crate::kernels::pair::Pair;
-use crate::kernels::{attention, embed, matmul, part, rms_norm, rope, round, store_cache};
+use crate::kernels::{attention, embed, matmul, pack, part, rms_norm, rope, round, store_cache};
 use crate::plan::rounding;
+use crate::quants::packing;
 
 /// The graph by the plain functions.
 #[derive(Clone)]
@@ -18,13 +19,22 @@ pub(crate) struct Plain<'a> {
     caches: Vec<[Vec<Vec<f32>>; 2]>,
     /// What adapters change, each times its factor.
     pub(crate) changes: Vec<(LowRank, f32)>,
+    /// Whether inputs are packed before they are multiplied, but for the head.
+    pub(crate) packed: bool,
 }
 
 impl<'a> Plain<'a> {
     /// One conversation, whose past is kept in a format.
     pub(crate) fn new(model: &'a Model, format: CacheFormat) -> Self {
         let caches = vec![[Vec::new(), Vec::new()]; model.graph.caches.len()];
-        Self { model, format, slots: vec![Vec::new(); model.graph.slots.len()], caches, changes: Vec::new() }
+        Self {
+            model,
+            format,
+            slots: vec![Vec::new(); model.graph.slots.len()],
+            caches,
+            changes: Vec::new(),
+            packed: false,
+        }
     }
 
     fn vector(&self, weight: Weight) -> &[f32] {
@@ -90,10 +100,15 @@ impl<'a> Plain<'a> {
                     rows.iter().map(|row| rms_norm::plain(row, self.vector(*weight), *epsilon)).collect();
             }
             Op::MatMul { weight, bias, scale, residual, input, output } => {
+                let packing = packing(self.model.tensors[weight.0].data_type);
+                let block = packing.filter(|packing| packing.levels.is_some()).map(pack::block);
+                let block = block.filter(|_| self.packed && *output != self.model.graph.logits);
                 let rows = self.slots[input.0].iter().enumerate().map(|(row, values)| {
+                    let mut rounded = values.clone();
+                    block.inspect(|block| round::plain_blocks(&mut rounded, *block));
                     let bias = bias.map(|bias| self.vector(bias));
                     let residual = residual.map(|slot| self.slots[slot.0][row].as_slice());
-                    let mut product = matmul::plain(&self.model.weights[weight.0], values, *scale, bias, residual);
+                    let mut product = matmul::plain(&self.model.weights[weight.0], &rounded, *scale, bias, residual);
                     self.change(*weight, values, &mut product, *scale);
                     product
                 });
