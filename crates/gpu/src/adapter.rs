@@ -181,6 +181,15 @@ impl GpuBackend {
         let mut gpu = open(&options).await?;
         self_check::run(&gpu, options.fault).await?;
         tune::tune(&mut gpu, options.tile).await?;
+        if let Some(tiles) = gpu.tuning.tiles.filter(|tiles| tiles.packed.is_some())
+            && let Err(error) = self_check::run(&gpu, None).await
+        {
+            if options.tile.is_some() {
+                return Err(error);
+            }
+            // A driver that has only these wrong is good for all others.
+            tune::tune(&mut gpu, Some(tiles.floats)).await?;
+        }
         if let Some(Fault::LostAfter(steps)) = options.fault {
             gpu.lost_after = Some(steps);
         }

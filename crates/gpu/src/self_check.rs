@@ -18,19 +18,21 @@ use nearside_gguf::{ByteSource, DataType, Gguf, Metadata};
 
 use crate::adapter::{Fault, Gpu};
 use crate::load::load;
+use crate::plan::FEW;
 use crate::small_model::{Builder, Model, Plain};
 
 const VOCABULARY: usize = 96;
 const WIDTH: usize = 256;
 const HEAD_DIM: usize = 64;
-const OPTIONS: ExecutorOptions = ExecutorOptions { context: 16, batch: 4, choices: 1, cache: CacheFormat::F16 };
+const OPTIONS: ExecutorOptions = ExecutorOptions { context: 32, batch: 4, choices: 1, cache: CacheFormat::F16 };
 const RULE: SampleRule = SampleRule { temperature: 0.8, top_k: 40, top_p: 0.95, min_p: 0.01, draw: 0.4 };
 const PROMPT: [TokenId; 3] = [17, 80, 3];
 
 /// How far a logit may be off, in its own size and one: halves in the cache may round either way.
 const TOLERANCE: f32 = 0.02;
 
-/// Fails with the reason if the adapter computes wrongly, or as if it did.
+/// Fails with the reason if the adapter computes wrongly, or as if it did. Where many tokens are multiplied in
+/// packed integers, the prompt is long enough for that.
 pub(crate) async fn run(gpu: &Gpu, fault: Option<Fault>) -> Result<(), BackendError> {
     let model = model();
     match fault {
@@ -89,12 +91,17 @@ fn model() -> Model {
 async fn check(gpu: &Gpu, model: &Model, expected: &Model) -> Result<(), BackendError> {
     let gguf = Gguf::new(3, Metadata::default(), model.tensors.clone());
     let file = WeightFile { gguf: &gguf, bytes: &model.bytes as &dyn ByteSource };
-    let mut executor = load(gpu, &model.graph, file, OPTIONS, &mut |_, _| ControlFlow::Continue(())).await?;
+    let packed = gpu.tuning.tiles.is_some_and(|tiles| tiles.packed.is_some());
+    let length = if packed { FEW + 1 } else { PROMPT.len() };
+    let prompt: Vec<TokenId> = PROMPT.into_iter().cycle().take(length).collect();
+    let options = ExecutorOptions { batch: OPTIONS.batch.max(length), ..OPTIONS };
+    let mut executor = load(gpu, &model.graph, file, options, &mut |_, _| ControlFlow::Continue(())).await?;
     let cache = executor.create_cache()?;
     let mut plain = Plain::new(expected, OPTIONS.cache);
-    let inputs = [StepInput::Tokens(&PROMPT), StepInput::Sampled];
-    let (mut position, mut tokens) = (0, PROMPT.to_vec());
+    let inputs = [StepInput::Tokens(&prompt), StepInput::Sampled];
+    let (mut position, mut tokens) = (0, prompt.clone());
     for input in inputs {
+        plain.packed = packed && tokens.len() > FEW;
         let ticket = executor.submit(Step { cache, position, input, want: Want::Sample(&[RULE], 16) })?;
         let found = executor.collect(ticket).await?.choices;
         let logits = plain.step(position, &tokens);
@@ -142,7 +149,8 @@ mod tests {
     use nearside_engine::backend::BackendError;
 
     use super::run;
-    use crate::adapter::{Fault, GpuBackend, GpuOptions};
+    use crate::adapter::{Fault, Gpu, GpuBackend, GpuOptions, Tuning};
+    use crate::kernels::tiles::{PACKED_SMALL, Tiles};
     use crate::testing::each_gpu;
 
     #[test]
@@ -151,6 +159,11 @@ mod tests {
             let start = std::time::Instant::now();
             pollster::block_on(run(gpu, None)).expect("the adapter computes rightly");
             println!("checked in {:?}", start.elapsed());
+            if gpu.facts.packed_dots {
+                let tuning = Tuning { tiles: Some(Tiles::only(PACKED_SMALL)), ..gpu.tuning };
+                let packed = Gpu { tuning, ..gpu.clone() };
+                pollster::block_on(run(&packed, None)).expect("in packed integers too");
+            }
         });
     }
 
