@@ -231,7 +231,9 @@ mod tests {
             round::plain(&mut input[0]);
         }
         if shape.packed() {
-            input.iter_mut().for_each(|row| round::plain_blocks(row, pack::block(weight.packing)));
+            for row in &mut input {
+                round::plain_blocks(row, pack::block(weight.packing));
+            }
         }
         let added: Vec<_> = (0..tokens).map(|_| random.floats(rows)).collect();
         let biases = random.floats(rows);
