@@ -63,6 +63,9 @@ pub(crate) struct Arguments {
     kernels: bool,
 }
 
+/// How often a model is loaded to see what its first question takes longer than its second.
+const FRESH: usize = 3;
+
 /// A median and what lies around it.
 #[derive(Debug, Serialize)]
 pub(crate) struct Spread {
@@ -105,8 +108,8 @@ struct Report {
     prefill_tokens_per_second: Spread,
     decode_tokens_per_second: Spread,
     first_token_ms: Spread,
-    first_question_ms: f64,
-    second_question_ms: f64,
+    first_question_ms: Spread,
+    second_question_ms: Spread,
     weight_bytes_per_token: u64,
     weight_gigabytes_per_second: f64,
     resident_weight_bytes: u64,
@@ -149,12 +152,29 @@ pub(crate) async fn run(arguments: Arguments, common: CommonArguments, interrupt
     }
     let prompt = prompt(&engine, arguments.prompt_tokens)?;
 
+    let mut questions = Vec::with_capacity(FRESH);
+    for number in 1..=FRESH {
+        if number > 1 {
+            // Two of them need not fit side by side.
+            drop(engine);
+            engine = open(&arguments.model, common, interrupt).await?.engine;
+        }
+        let mut progress = Progress::new();
+        let mut ask = async |which: &str| {
+            let name = format!("freshly loaded, {number} of {FRESH}, {which} question");
+            round(&mut engine, &prompt, 1, interrupt, |part| progress.show(|| format!("{name}: {part}"))).await
+        };
+        let first = ask("first").await?;
+        questions.push((first, ask("second").await?));
+    }
+    let question =
+        |pick: fn(&(Round, Round)) -> &Round| spread(questions.iter().map(|both| milliseconds(pick(both).first_token)));
     let mut progress = Progress::new();
-    // Warms everything up, and says what a round without decoding asks of the device.
     let mut show = |what: String| progress.show(|| what);
-    let first =
-        round(&mut engine, &prompt, arguments.tokens, interrupt, |part| show(format!("warm-up: {part}"))).await?;
-    let prefill_only = round(&mut engine, &prompt, 1, interrupt, |part| show(format!("warm-up: {part}"))).await?;
+    // Warms decoding up.
+    round(&mut engine, &prompt, arguments.tokens, interrupt, |part| show(format!("warm-up: {part}"))).await?;
+    // Says what a round without decoding asks of the device.
+    let prefill_only = round(&mut engine, &prompt, 1, interrupt, |part| show(format!("prefill: {part}"))).await?;
     let mut rounds = Vec::with_capacity(arguments.rounds);
     let late_before = engine.counters().late_resources;
     for number in 1..=arguments.rounds {
@@ -193,8 +213,8 @@ pub(crate) async fn run(arguments: Arguments, common: CommonArguments, interrupt
         weight_gigabytes_per_second: hundredths(weight_bytes_per_token as f64 * decode.median / 1e9),
         decode_tokens_per_second: decode,
         first_token_ms: spread(rounds.iter().map(|round| milliseconds(round.first_token))),
-        first_question_ms: milliseconds(first.first_token),
-        second_question_ms: milliseconds(prefill_only.first_token),
+        first_question_ms: question(|(first, _)| first),
+        second_question_ms: question(|(_, second)| second),
         weight_bytes_per_token,
         resident_weight_bytes: engine.counters().weight_bytes,
         per_token: PerToken {

@@ -35,7 +35,7 @@ fn frugal(report: &Value) {
     let ratio = per_token["weight_bytes_ratio"].as_f64().unwrap();
     assert!((0.98..=1.02).contains(&ratio), "{report}");
     for name in ["first_question_ms", "second_question_ms"] {
-        assert!(report[name].as_f64().unwrap() > 0.0, "{report}");
+        assert!(report[name]["median"].as_f64().unwrap() > 0.0, "{report}");
     }
 }
 
@@ -50,7 +50,8 @@ fn a_token_is_one_submit_of_one_pass_without_a_wait() {
     };
     let Some(report) = bench(&model.display().to_string(), &["--tokens", "6", "--context", "200"]) else { return };
     frugal(&report);
-    assert!(report["per_token"]["dispatches_per_layer"].as_f64().unwrap() < 10.5, "{report}");
+    // Eight for each of thirty layers; the embedding, the head and the choice come once a token.
+    assert!(report["per_token"]["dispatches_per_layer"].as_f64().unwrap() < 8.5, "{report}");
 }
 
 #[test]
