@@ -35,14 +35,22 @@ pub(super) fn turns<V: Lanes>(count: usize) -> usize {
     if V::ROLLED { std::hint::black_box(count) } else { count }
 }
 
-/// Asks for the levels that come a while after the `block`th 32 columns.
+/// For how many of a panel's blocks of 32 columns memory is asked for at a time, a power of two.
+#[inline(always)]
+pub(super) fn strip<V: Lanes>(blocks: usize) -> usize {
+    // Who waits for what it asks for waits less often in long panels. In short ones it would ask for much of the next
+    // panel, which asks for that again.
+    if V::AHEAD == 0 { (blocks / 2).next_power_of_two().clamp(V::STRIP, 4 * V::STRIP) } else { V::STRIP }
+}
+
+/// Asks for the levels of so many blocks that come a while after the `block`th 32 columns.
 ///
 /// # Safety
 /// The instruction set is present and the panel is what it says.
 #[inline(always)]
-pub(super) unsafe fn ask_ahead<V: Lanes, L: Layout>(panel: Panel, block: usize) {
+pub(super) unsafe fn ask_ahead<V: Lanes, L: Layout>(panel: Panel, block: usize, strip: usize) {
     let from = block * L::LEVEL_BYTES + V::AHEAD;
-    let bytes = (V::STRIP * L::LEVEL_BYTES).min(panel.readable.saturating_sub(from));
+    let bytes = (strip * L::LEVEL_BYTES).min(panel.readable.saturating_sub(from));
     // SAFETY: no more is asked for than may be read.
     unsafe { V::prefetch(panel.levels.wrapping_add(from), bytes) }
 }
@@ -93,12 +101,13 @@ pub(super) unsafe fn matvec<V: Lanes, L: Layout>(panel: Panel, inputs: *const In
         let vectors = PANEL_ROWS / V::COUNT;
         let masks = Masks::<V>::new::<L>();
         let half_mask = V::mask(HALF_MASK);
+        let strip = strip::<V>(panel.blocks);
         let mut totals = [V::splat(0.0); PANEL_ROWS];
         for block in 0..panel.blocks {
             let input = &*inputs.add(block);
             let unit = V::splat(input.scale * V::HALF_UNIT);
-            if block % V::STRIP == 0 {
-                ask_ahead::<V, L>(panel, block);
+            if block & (strip - 1) == 0 {
+                ask_ahead::<V, L>(panel, block, strip);
             }
             let mut sums = [V::start(-panel.offset * input.sum); PANEL_ROWS];
             let levels = panel.levels.add(block * L::LEVEL_BYTES);

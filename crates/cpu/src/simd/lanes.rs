@@ -19,7 +19,7 @@ pub(crate) trait Lanes: Copy {
     const HALF_UNIT: f32;
     /// Whether loops over the quads of a block stay loops.
     const ROLLED: bool;
-    /// Weights are asked for so many times 32 columns at a time.
+    /// Weights are asked for at least so many times 32 columns at a time.
     const STRIP: usize;
     /// And so many bytes before they are multiplied: hardware does not look across pages by itself.
     const AHEAD: usize;

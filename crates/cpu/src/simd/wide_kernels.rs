@@ -4,7 +4,7 @@
 //! integers, and the block's scales join once for 256 columns.
 
 use super::input::WideInput;
-use super::kernels::{Panel, Unpacked, add_groups, ask_ahead, turns};
+use super::kernels::{Panel, Unpacked, add_groups, ask_ahead, strip, turns};
 use super::lanes::{HALF_MASK, Lanes};
 use super::layout::{BLOCK, Layout, PANEL_ROWS, WIDE_BLOCK};
 use super::packing::{Groups, Masks, WORDS};
@@ -82,6 +82,7 @@ pub(super) unsafe fn matvec<V: Lanes, L: Layout>(panel: Panel, inputs: *const Wi
         let vectors = PANEL_ROWS / V::COUNT;
         let masks = Masks::<V>::new::<L>();
         let half_mask = V::mask(HALF_MASK);
+        let strip = strip::<V>(panel.blocks * (WIDE_BLOCK / BLOCK));
         let mut totals = [V::splat(0.0); PANEL_ROWS];
         for block in 0..panel.blocks {
             let input = &*inputs.add(block);
@@ -89,8 +90,8 @@ pub(super) unsafe fn matvec<V: Lanes, L: Layout>(panel: Panel, inputs: *const Wi
             let mut sums = [V::mask(0); PANEL_ROWS];
             for stretch in 0..turns::<V>(stretches) {
                 let at = block * stretches + stretch;
-                if at % (V::STRIP * stretches / (WIDE_BLOCK / BLOCK)) == 0 {
-                    ask_ahead::<V, L>(panel, at * (WIDE_BLOCK / BLOCK) / stretches);
+                if at & (strip * stretches / (WIDE_BLOCK / BLOCK) - 1) == 0 {
+                    ask_ahead::<V, L>(panel, at * (WIDE_BLOCK / BLOCK) / stretches, strip);
                 }
                 let levels = panel.levels.add(at * (L::LEVEL_BYTES * (WIDE_BLOCK / BLOCK) / stretches));
                 for within in 0..parts {
