@@ -50,8 +50,7 @@ pub(crate) fn program(block: usize) -> Program {
 pub(crate) fn plain(row: &[f32], block: usize) -> Vec<u32> {
     let mut words = Vec::new();
     for block in row.chunks(block) {
-        let most = block.iter().fold(0.0f32, |most, value| most.max(value.abs()));
-        let inverse = if most > 1e-30 { 127.0 / most } else { 0.0 };
+        let (scale, inverse) = round::level(block);
         for unit in block.chunks(UNIT) {
             let levels: Vec<i8> = unit.iter().map(|value| (value * inverse).round_ties_even() as i8).collect();
             for eight in levels.chunks(ELEMENTS) {
@@ -60,8 +59,8 @@ pub(crate) fn plain(row: &[f32], block: usize) -> Vec<u32> {
                     words.push(u32::from_le_bytes(bytes));
                 }
             }
-            let sum = |levels: &[i8]| levels.iter().map(|level| i32::from(*level)).sum::<i32>() as f32 * (most / 127.0);
-            let factors = [most / 127.0, sum(&levels[..16]), sum(&levels[16..]), sum(&levels)];
+            let sum = |levels: &[i8]| levels.iter().map(|level| i32::from(*level)).sum::<i32>() as f32 * scale;
+            let factors = [scale, sum(&levels[..16]), sum(&levels[16..]), sum(&levels)];
             words.extend(factors.map(f32::to_bits));
         }
     }

@@ -48,6 +48,12 @@ pub(crate) fn program(tuning: &Tuning) -> Program {
     )
 }
 
+/// What a level of a block is worth, and how many levels 1 has.
+pub(crate) fn level(block: &[f32]) -> (f32, f32) {
+    let most = block.iter().fold(0.0f32, |most, value| most.max(value.abs()));
+    (most / 127.0, if most > 1e-30 { 127.0 / most } else { 0.0 })
+}
+
 /// Rounds whole blocks.
 pub(crate) fn plain(row: &mut [f32]) {
     plain_blocks(row, BLOCK);
@@ -56,10 +62,9 @@ pub(crate) fn plain(row: &mut [f32]) {
 /// Rounds blocks of so many elements.
 pub(crate) fn plain_blocks(row: &mut [f32], block: usize) {
     for block in row.chunks_mut(block) {
-        let most = block.iter().fold(0.0f32, |most, value| most.max(value.abs()));
-        let inverse = if most > 1e-30 { 127.0 / most } else { 0.0 };
+        let (scale, inverse) = level(block);
         for value in block {
-            *value = (*value * inverse).round_ties_even() * (most / 127.0);
+            *value = (*value * inverse).round_ties_even() * scale;
         }
     }
 }

@@ -11,7 +11,7 @@ pub(super) const PACKING: Packing = Packing {
     words: 4,
     extras: LANES,
     table: &[],
-    shader: include_str!("q4_1.wgsl"),
+    shader: concat!(include_str!("four_bits.wgsl"), include_str!("q4_1.wgsl")),
     levels: Some(Levels { scales: 1, minima: true }),
     pack,
     unpack,

@@ -14,7 +14,7 @@ pub(super) const PACKING: Packing = Packing {
     words: 4,
     extras: LANES * 4,
     table: &[],
-    shader: include_str!("q4_k.wgsl"),
+    shader: concat!(include_str!("four_bits.wgsl"), include_str!("six_bit_scales.wgsl"), include_str!("q4_k.wgsl")),
     levels: Some(Levels { scales: 1, minima: true }),
     pack,
     unpack,

@@ -1,36 +1,6 @@
-struct Block {
-    words: vec4<u32>,
-    scale: f32,
-    minimum: f32,
-}
-
 fn load_block(block: u32, lane: u32) -> Block {
     let at = (block >> 3u) * 64u + lane;
     let unit = block & 7u;
-    let halves = unpack2x16float(extras[at]);
-    let upper = extras[at + 48u] >> (2u * unit);
-    let scale = ((extras[at + 16u] >> (4u * unit)) & 15u) | ((upper & 3u) << 4u);
-    let minimum = ((extras[at + 32u] >> (4u * unit)) & 15u) | (((upper >> 16u) & 3u) << 4u);
-    return Block(quants[block * 16u + lane], halves.x * f32(scale), -halves.y * f32(minimum));
+    let factors = scale_and_minimum(at, unit);
+    return Block(quants[block * 16u + lane], factors.x, factors.y);
 }
-
-fn eight(block: Block, part: u32) -> mat2x4<f32> {
-    let word = vec4<u32>(block.words[part]);
-    let low = vec4<f32>((word >> vec4<u32>(0u, 4u, 8u, 12u)) & vec4<u32>(15u));
-    let high = vec4<f32>((word >> vec4<u32>(16u, 20u, 24u, 28u)) & vec4<u32>(15u));
-    return mat2x4<f32>(low * block.scale + block.minimum, high * block.scale + block.minimum);
-}
-
-//@if PACKED
-fn sixteen(block: Block, half: u32) -> vec4<u32> {
-    return nibbles(select(block.words.xy, block.words.zw, half == 1u));
-}
-
-fn scale_of(block: Block, half: u32) -> f32 {
-    return block.scale;
-}
-
-fn minimum_of(block: Block, half: u32) -> f32 {
-    return block.minimum;
-}
-//@end

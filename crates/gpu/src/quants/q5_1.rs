@@ -11,7 +11,7 @@ pub(super) const PACKING: Packing = Packing {
     words: 4,
     extras: 2 * LANES,
     table: &[],
-    shader: include_str!("q5_1.wgsl"),
+    shader: concat!(include_str!("five_bits.wgsl"), include_str!("q5_1.wgsl")),
     levels: Some(Levels { scales: 1, minima: true }),
     pack,
     unpack,

@@ -16,7 +16,7 @@ pub(super) const PACKING: Packing = Packing {
     words: 4,
     extras: FIFTHS + 8 * LANES,
     table: &[],
-    shader: include_str!("q5_k.wgsl"),
+    shader: concat!(include_str!("five_bits.wgsl"), include_str!("six_bit_scales.wgsl"), include_str!("q5_k.wgsl")),
     levels: Some(Levels { scales: 1, minima: true }),
     pack,
     unpack,
