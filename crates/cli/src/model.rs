@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use nearside_engine::backend::{Backend, BackendError, BackendKind};
 use nearside_engine::{Engine, EngineError, EngineOptions, Generation, Session};
-use nearside_gguf::Gguf;
+use nearside_gguf::{FileBytes, Gguf};
 
 use crate::arguments::{AdapterArgument, BackendName, CacheName, CommonArguments, ModelArguments};
 use crate::backend::choose;
@@ -15,7 +15,7 @@ use crate::failure::Failure;
 use crate::interrupt::Interrupt;
 use crate::output::size;
 use crate::progress::Progress;
-use crate::source::FileSource;
+use crate::source;
 
 /// A model that runs.
 pub(crate) struct Opened {
@@ -72,10 +72,10 @@ impl Reload {
     /// Where the GPU does not come back and nobody insists on one, the CPU takes over.
     async fn revive(
         &self,
-        mut recover: impl AsyncFnMut(&FileSource, &dyn Backend) -> Result<(), EngineError>,
+        mut recover: impl AsyncFnMut(&FileBytes, &dyn Backend) -> Result<(), EngineError>,
     ) -> Result<(), Failure> {
         eprintln!("(the device was lost: loading the model again)");
-        let source = FileSource::open(&self.path)?;
+        let source = source::open(&self.path)?;
         let choice = choose(self.common).await?;
         let failed = match recover(&source, choice.backend.as_ref()).await {
             Ok(()) => return Ok(()),
@@ -97,8 +97,8 @@ fn reporter(interrupt: &Interrupt) -> impl FnMut(u64, u64) -> ControlFlow<()> {
 }
 
 /// Opens a file and reads its table.
-pub(crate) fn read_table(path: &Path) -> Result<(FileSource, Gguf), Failure> {
-    let source = FileSource::open(path)?;
+pub(crate) fn read_table(path: &Path) -> Result<(FileBytes, Gguf), Failure> {
+    let source = source::open(path)?;
     let gguf = Gguf::read(&source).map_err(|reason| Failure::Gguf { path: path.to_owned(), reason })?;
     Ok((source, gguf))
 }
@@ -144,7 +144,7 @@ pub(crate) async fn open(
 fn use_adapters(engine: &mut Engine, adapters: &[AdapterArgument]) -> Result<(), Failure> {
     let mut active = Vec::with_capacity(adapters.len());
     for AdapterArgument { path, factor } in adapters {
-        let source = Rc::new(FileSource::open(path)?);
+        let source = Rc::new(source::open(path)?);
         let adapter = engine.add_adapter(source).map_err(|reason| Failure::Load { path: path.clone(), reason })?;
         active.push((adapter, *factor));
     }

@@ -24,6 +24,7 @@ mod cursor;
 mod data_type;
 mod dequantize;
 mod error;
+mod file;
 mod metadata;
 mod read;
 mod source;
@@ -35,6 +36,7 @@ pub use dequantize::{
     DequantizeError, IQ2_XXS_POINTS, IQ4_LEVELS, dequantize, iq2_xxs_point, iq2_xxs_signs, scale_and_minimum,
 };
 pub use error::{GgufError, MetadataError};
+pub use file::FileBytes;
 pub use metadata::{Metadata, Value};
 pub use source::{ByteSource, SourceError};
 pub use texts::Texts;

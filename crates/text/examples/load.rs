@@ -1,30 +1,13 @@
 //! How long a file's vocabulary takes to load, and the most memory the process held: give it a GGUF file.
 
-use std::cell::RefCell;
 use std::fs::File;
-use std::io::{Read, Seek, SeekFrom};
 use std::time::{Duration, Instant};
 
-use nearside_gguf::{ByteSource, Gguf, SourceError};
+use nearside_gguf::{FileBytes, Gguf};
 use nearside_text::{SpecialTokens, Tokenizer};
 
 /// The best of so many loads is what loading takes; the others waited for something else.
 const LOADS: usize = 5;
-
-struct Disk(RefCell<File>, u64);
-
-impl ByteSource for Disk {
-    fn len(&self) -> u64 {
-        self.1
-    }
-
-    fn read_at(&self, offset: u64, buffer: &mut [u8]) -> Result<(), SourceError> {
-        let length = buffer.len() as u64;
-        let mut file = self.0.borrow_mut();
-        let read = file.seek(SeekFrom::Start(offset)).and_then(|_| file.read_exact(buffer));
-        read.map_err(|error| SourceError::Io { offset, length, reason: error.to_string() })
-    }
-}
 
 /// A line of the kernel's account of this process, where there is one.
 fn memory(line: &str) -> String {
@@ -35,8 +18,7 @@ fn memory(line: &str) -> String {
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
     let path = std::env::args().nth(1).ok_or("usage: load FILE.gguf")?;
-    let length = std::fs::metadata(&path)?.len();
-    let source = Disk(RefCell::new(File::open(path)?), length);
+    let source = FileBytes::new(File::open(path)?)?;
     let before = memory("VmRSS:");
     let (mut read, mut built) = (Duration::MAX, Duration::MAX);
     let mut tokenizer = None;

@@ -3,7 +3,7 @@
 use std::fs::File;
 use std::path::{Path, PathBuf};
 
-use nearside_gguf::{ByteSource, Gguf, SourceError};
+use nearside_gguf::{FileBytes, Gguf};
 
 /// The folder that holds models and other large test data.
 pub(crate) fn cache() -> PathBuf {
@@ -19,24 +19,5 @@ pub(crate) fn header(path: &Path) -> Option<Gguf> {
         eprintln!("skipped: {} is not there", path.display());
         return None;
     };
-    let length = handle.metadata().unwrap().len();
-    Some(Gguf::read(&Disk(handle, length)).unwrap())
-}
-
-struct Disk(File, u64);
-
-impl ByteSource for Disk {
-    fn len(&self) -> u64 {
-        self.1
-    }
-
-    fn read_at(&self, offset: u64, buffer: &mut [u8]) -> Result<(), SourceError> {
-        use std::os::unix::fs::FileExt;
-        let length = buffer.len() as u64;
-        self.0.read_exact_at(buffer, offset).map_err(|error| SourceError::Io {
-            offset,
-            length,
-            reason: error.to_string(),
-        })
-    }
+    Some(Gguf::read(&FileBytes::new(handle).unwrap()).unwrap())
 }

@@ -1,10 +1,9 @@
 //! What a model asks of a machine for each token, as far as its file tells.
 
 use std::fs::File;
-use std::io::{Read, Seek, SeekFrom};
 use std::path::Path;
 
-use nearside_gguf::{ByteSource, Gguf, SourceError, TensorInfo};
+use nearside_gguf::{FileBytes, Gguf, TensorInfo};
 use serde::Serialize;
 
 use crate::error::{Doing, Result, invalid};
@@ -22,9 +21,8 @@ pub(super) struct Work {
 
 impl Work {
     pub(super) fn of(path: &Path) -> Result<Self> {
-        let file = File::open(path).doing("open", path)?;
-        let length = file.metadata().doing("read", path)?.len();
-        let gguf = Gguf::read(&OnDisk { file, length }).map_err(|error| invalid(path.display(), error))?;
+        let bytes = File::open(path).and_then(FileBytes::new).doing("open", path)?;
+        let gguf = Gguf::read(&bytes).map_err(|error| invalid(path.display(), error))?;
         Ok(Self::of_tensors(&gguf.tensors))
     }
 
@@ -41,27 +39,6 @@ impl Work {
             decode_products: sum(products, &all),
             decode_bytes: sum(|tensor| tensor.size, &all),
         }
-    }
-}
-
-/// A file of which little more than the header is read.
-struct OnDisk {
-    file: File,
-    length: u64,
-}
-
-impl ByteSource for OnDisk {
-    fn len(&self) -> u64 {
-        self.length
-    }
-
-    fn read_at(&self, offset: u64, buffer: &mut [u8]) -> std::result::Result<(), SourceError> {
-        let mut file = &self.file;
-        file.seek(SeekFrom::Start(offset)).and_then(|_| file.read_exact(buffer)).map_err(|error| SourceError::Io {
-            offset,
-            length: buffer.len() as u64,
-            reason: error.to_string(),
-        })
     }
 }
 
