@@ -108,7 +108,7 @@ fn vocabularies_that_contradict_themselves_are_errors() {
 
 #[test]
 fn long_texts_take_time_in_proportion() {
-    let mut report = Report::new("long texts").holding(72 << 20);
+    let mut report = Report::new("long texts").holding(40 << 20);
     let long = [
         "a".repeat(1 << 20),
         "ab".repeat(1 << 19),

@@ -1,7 +1,5 @@
 //! Byte-level BPE: text is split into words, words into bytes, and bytes merged by rank.
 
-use std::cmp::Reverse;
-
 use nearside_gguf::Metadata;
 
 use crate::TextError;
@@ -36,19 +34,23 @@ impl ByteLevel {
         let mut merger = Merger::new();
         for word in self.splitter.words(text) {
             let word = word.as_bytes();
+            if let [byte] = word {
+                ids.extend(Some(self.bytes[usize::from(*byte)]).filter(|id| *id != NO_TOKEN));
+                continue;
+            }
             if self.splitter.whole_words
                 && let Some(id) = vocabulary.find_text(word)
             {
                 ids.push(id);
                 continue;
             }
-            merger.clear();
+            merger.begin(word.len());
             for (start, byte) in word.iter().enumerate() {
                 merger.push(start, 1, self.bytes[usize::from(*byte)]);
             }
             let symbols = merger.merge(|left, right| {
                 let (rank, id) = self.merges.find(left.id, right.id)?;
-                Some((Reverse(rank), id))
+                Some((!rank, id))
             });
             // A byte without a token is one that no text of the model's training held; there is nothing to say for it.
             ids.extend(symbols.map(|symbol| symbol.id).filter(|id| *id != NO_TOKEN));

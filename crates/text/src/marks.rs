@@ -14,6 +14,14 @@ pub(crate) enum Fragment<'t> {
 pub(crate) struct Marks {
     ids: Vec<u32>,
     lengths: Vec<Vec<usize>>,
+    /// A bit for each two bytes that one of them begins with, because most of what begins like one is none.
+    beginnings: Vec<u64>,
+}
+
+/// Where the bit of two bytes is.
+fn place(first: u8, second: u8) -> (usize, u64) {
+    let bit = usize::from(first) << 8 | usize::from(second);
+    (bit / 64, 1 << (bit % 64))
 }
 
 impl Marks {
@@ -26,14 +34,19 @@ impl Marks {
         ids.sort_by_key(|id| vocabulary.piece(*id));
         ids.dedup_by_key(|id| vocabulary.piece(*id));
         let mut lengths = vec![Vec::new(); 256];
+        let mut beginnings = vec![0; (1 << 16) / 64];
         for id in &ids {
             let piece = vocabulary.piece(*id);
+            let seconds = piece.get(1).map_or(0..=u8::MAX, |second| *second..=*second);
+            for (word, bit) in seconds.map(|second| place(piece[0], second)) {
+                beginnings[word] |= bit;
+            }
             let lengths: &mut Vec<usize> = &mut lengths[usize::from(piece[0])];
             if let Err(place) = lengths.binary_search_by(|length| piece.len().cmp(length)) {
                 lengths.insert(place, piece.len());
             }
         }
-        Self { ids, lengths }
+        Self { ids, lengths, beginnings }
     }
 
     /// The special token of exactly that text.
@@ -65,6 +78,12 @@ impl Marks {
     }
 
     fn mark_at(&self, rest: &[u8], parse: bool, vocabulary: &Vocabulary) -> Option<(u32, usize)> {
+        if let [first, second, ..] = rest {
+            let (word, bit) = place(*first, *second);
+            if self.beginnings[word] & bit == 0 {
+                return None;
+            }
+        }
         self.lengths[usize::from(*rest.first()?)].iter().find_map(|&length| {
             let id = self.find(rest.get(..length)?, vocabulary)?;
             (parse || vocabulary.kind(id) == Kind::UserDefined).then_some((id, length))

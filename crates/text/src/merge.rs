@@ -1,6 +1,5 @@
 //! Merging adjacent pieces, best pair first, which is what both families of tokenizer do.
 
-use std::cmp::Reverse;
 use std::collections::BinaryHeap;
 
 /// A piece of the text that has no token of its own, so far.
@@ -19,6 +18,9 @@ pub(crate) struct Symbol {
     pub(crate) id: u32,
     previous: u32,
     next: u32,
+    /// What it becomes together with the next, and how early; [`NO_TOKEN`] where the two make none.
+    joined: u32,
+    priority: u32,
 }
 
 impl Symbol {
@@ -28,31 +30,45 @@ impl Symbol {
     }
 }
 
-/// A pair that could be merged. The greatest comes first: highest priority, then leftmost.
-#[derive(PartialEq, Eq, PartialOrd, Ord)]
-struct Candidate<P> {
-    priority: P,
-    left: Reverse<u32>,
-    right: u32,
-    length: u32,
-    id: u32,
+/// A pair that could be merged, by its left symbol. The greatest comes first: highest priority, then leftmost. One
+/// number, because a long word has millions of them and the queue is most of the work.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+struct Candidate(u64);
+
+impl Candidate {
+    fn new(priority: u32, left: u32) -> Self {
+        Self(u64::from(priority) << 32 | u64::from(!left))
+    }
+
+    fn priority(self) -> u32 {
+        (self.0 >> 32) as u32
+    }
+
+    fn left(self) -> usize {
+        !(self.0 as u32) as usize
+    }
 }
 
 /// The working memory, kept from word to word.
-pub(crate) struct Merger<P> {
+pub(crate) struct Merger {
     symbols: Vec<Symbol>,
-    queue: BinaryHeap<Candidate<P>>,
+    /// The pairs of the word as it begins, the best at the end: to sort them once takes less than a queue.
+    first: Vec<Candidate>,
+    /// The pairs that merging made.
+    queue: BinaryHeap<Candidate>,
 }
 
-impl<P: Ord> Merger<P> {
+impl Merger {
     pub(crate) fn new() -> Self {
-        Self { symbols: Vec::new(), queue: BinaryHeap::new() }
+        Self { symbols: Vec::new(), first: Vec::new(), queue: BinaryHeap::new() }
     }
 
-    /// Begins a new word.
-    pub(crate) fn clear(&mut self) {
+    /// Begins a new word of so many pieces at most.
+    pub(crate) fn begin(&mut self, pieces: usize) {
         self.symbols.clear();
+        self.first.clear();
         self.queue.clear();
+        self.symbols.reserve(pieces);
     }
 
     /// Appends the word's next smallest piece.
@@ -62,42 +78,56 @@ impl<P: Ord> Merger<P> {
             last.next = index;
         }
         let previous = if index == 0 { NONE } else { index - 1 };
-        self.symbols.push(Symbol { start: start as u32, length: length as u32, id, previous, next: NONE });
+        let (start, length) = (start as u32, length as u32);
+        self.symbols.push(Symbol { start, length, id, previous, next: NONE, joined: NO_TOKEN, priority: 0 });
     }
 
-    /// Merges until no pair can be; `join` says what two neighbours would become, and how early.
+    /// Merges until no pair can be; `join` says how early two neighbours merge, greater is earlier, and into what.
     pub(crate) fn merge(
         &mut self,
-        join: impl Fn(&Symbol, &Symbol) -> Option<(P, u32)>,
+        join: impl Fn(&Symbol, &Symbol) -> Option<(u32, u32)>,
     ) -> impl Iterator<Item = &Symbol> {
-        for right in 1..self.symbols.len() as u32 {
-            self.offer(right - 1, right, &join);
+        for left in 0..(self.symbols.len() as u32).saturating_sub(1) {
+            let candidate = self.look(left, &join);
+            self.first.extend(candidate);
         }
-        while let Some(best) = self.queue.pop() {
-            let (left, right) = (best.left.0 as usize, best.right as usize);
-            let (into, from) = (self.symbols[left], self.symbols[right]);
-            // Since it was offered one of the two may have been merged away or have grown.
-            if into.length == 0 || from.length == 0 || into.length + from.length != best.length {
+        self.first.sort_unstable();
+        while let Some(best) = self.best() {
+            let into = self.symbols[best.left()];
+            // Since it was offered it may have been merged away, or its neighbour has become another.
+            if into.length == 0 || into.joined == NO_TOKEN || into.priority != best.priority() {
                 continue;
             }
-            self.symbols[left] = Symbol { length: best.length, id: best.id, next: from.next, ..into };
-            self.symbols[right].length = 0;
+            let from = self.symbols[into.next as usize];
+            self.symbols[into.next as usize].length = 0;
+            self.symbols[best.left()] =
+                Symbol { length: into.length + from.length, id: into.joined, next: from.next, ..into };
+            let left = best.left() as u32;
             if from.next != NONE {
-                self.symbols[from.next as usize].previous = best.left.0;
-                self.offer(best.left.0, from.next, &join);
+                self.symbols[from.next as usize].previous = left;
             }
+            let candidate = self.look(left, &join);
+            self.queue.extend(candidate);
             if into.previous != NONE {
-                self.offer(into.previous, best.left.0, &join);
+                let candidate = self.look(into.previous, &join);
+                self.queue.extend(candidate);
             }
         }
         self.symbols.iter().filter(|symbol| symbol.length > 0)
     }
 
-    fn offer(&mut self, left: u32, right: u32, join: &impl Fn(&Symbol, &Symbol) -> Option<(P, u32)>) {
-        let (one, two) = (&self.symbols[left as usize], &self.symbols[right as usize]);
-        if let Some((priority, id)) = join(one, two) {
-            let length = one.length + two.length;
-            self.queue.push(Candidate { priority, left: Reverse(left), right, length, id });
-        }
+    fn best(&mut self) -> Option<Candidate> {
+        if self.first.last() >= self.queue.peek() { self.first.pop() } else { self.queue.pop() }
+    }
+
+    /// Writes down what a symbol becomes with its neighbour.
+    fn look(&mut self, left: u32, join: &impl Fn(&Symbol, &Symbol) -> Option<(u32, u32)>) -> Option<Candidate> {
+        let one = &self.symbols[left as usize];
+        let two = (one.next != NONE).then(|| &self.symbols[one.next as usize]);
+        let found = two.and_then(|two| join(one, two));
+        let (priority, joined) = found.unwrap_or((0, NO_TOKEN));
+        let one = &mut self.symbols[left as usize];
+        (one.priority, one.joined) = (priority, joined);
+        found.map(|_| Candidate::new(priority, left))
     }
 }

@@ -1,8 +1,6 @@
 //! BPE over characters (`gemma4`): a line is one word, its characters are merged by rank, and what has no token is
 //! spelled in bytes.
 
-use std::cmp::Reverse;
-
 use nearside_gguf::Metadata;
 
 use crate::TextError;
@@ -37,7 +35,7 @@ impl PlainPairs {
                 ids.push(id);
                 continue;
             }
-            merger.clear();
+            merger.begin(word.chars().count());
             for (start, character) in word.char_indices() {
                 let length = character.len_utf8();
                 let id = vocabulary.find_text(&word.as_bytes()[start..start + length]);
@@ -45,7 +43,7 @@ impl PlainPairs {
             }
             let symbols = merger.merge(|left, right| {
                 let (rank, id) = self.merges.find(left.id, right.id)?;
-                Some((Reverse(rank), id))
+                Some((!rank, id))
             });
             for symbol in symbols {
                 if symbol.id == NO_TOKEN {

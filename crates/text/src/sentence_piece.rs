@@ -13,30 +13,13 @@ const SCORES: &str = "tokenizer.ggml.scores";
 pub(crate) const SPACE: &str = "\u{2581}";
 
 pub(crate) struct SentencePiece {
-    scores: Vec<Score>,
+    /// The scores as whole numbers in the same order.
+    priorities: Vec<u32>,
     /// The token of every single byte.
     bytes: [u32; 256],
     unknown: u32,
     /// Whether a text that begins, or follows a mark, gets a space in front.
     pub(crate) space_prefix: bool,
-}
-
-/// A score that is a number, and so has an order.
-#[derive(Clone, Copy, PartialEq)]
-struct Score(f32);
-
-impl Eq for Score {}
-
-impl PartialOrd for Score {
-    fn partial_cmp(&self, other: &Self) -> Option<std::cmp::Ordering> {
-        Some(self.cmp(other))
-    }
-}
-
-impl Ord for Score {
-    fn cmp(&self, other: &Self) -> std::cmp::Ordering {
-        self.0.total_cmp(&other.0)
-    }
 }
 
 impl SentencePiece {
@@ -51,15 +34,15 @@ impl SentencePiece {
         let unknown = unknown.unwrap_or(NO_TOKEN);
         let bytes = byte_tokens(vocabulary, unknown);
         let space_prefix = metadata.flag_if_present("tokenizer.ggml.add_space_prefix")?.unwrap_or(true);
-        // Negative zero is zero: the order must not tell them apart.
-        Ok(Self { scores: scores.iter().map(|score| Score(score + 0.0)).collect(), bytes, unknown, space_prefix })
+        Ok(Self { priorities: scores.iter().map(|score| priority(*score)).collect(), bytes, unknown, space_prefix })
     }
 
     pub(crate) fn encode(&self, text: &str, after_mark: bool, vocabulary: &Vocabulary, ids: &mut Vec<u32>) {
         let prefix = if self.space_prefix && after_mark { SPACE } else { "" };
         let text = format!("{prefix}{}", text.replace(' ', SPACE));
-        let text = text.as_bytes();
         let mut merger = Merger::new();
+        merger.begin(text.chars().count());
+        let text = text.as_bytes();
         let mut start = 0;
         while start < text.len() {
             let length = character_length(text[start]).min(text.len() - start);
@@ -68,7 +51,7 @@ impl SentencePiece {
         }
         let symbols = merger.merge(|left, right| {
             let id = vocabulary.find_text(&text[left.range().start..right.range().end])?;
-            Some((self.scores[id as usize], id))
+            Some((self.priorities[id as usize], id))
         });
         for symbol in symbols {
             if symbol.id == NO_TOKEN {
@@ -90,6 +73,13 @@ impl SentencePiece {
             ids.push(id);
         }
     }
+}
+
+/// A score's place in the order of all numbers: the bits of a float are in order but for the sign.
+fn priority(score: f32) -> u32 {
+    // Negative zero is zero: the order must not tell them apart.
+    let bits = (score + 0.0).to_bits();
+    if bits >> 31 == 0 { bits | 1 << 31 } else { !bits }
 }
 
 /// The tokens that spell single bytes; `otherwise` for a byte that has none.
