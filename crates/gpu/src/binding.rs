@@ -31,9 +31,7 @@ pub(crate) enum Source {
     Heads,
     /// What the slices of its attention gather.
     Partials,
-    /// The largest magnitudes of blocks that are rounded when they are read.
-    Peaks,
-    /// The input of products of many rows, packed.
+    /// The input of products in tiles, packed.
     Packed,
     /// The quants of one piece of a matrix.
     Quants { matrix: MatrixId, piece: usize },
@@ -119,7 +117,6 @@ pub(crate) struct Resources {
     pub(crate) slots: Vec<Buffer>,
     pub(crate) heads: Buffer,
     pub(crate) partials: Buffer,
-    pub(crate) peaks: Buffer,
     pub(crate) packed: Buffer,
     pub(crate) weights: Weights,
     pub(crate) adapters: Adapters,
@@ -165,7 +162,6 @@ impl Resources {
             Source::Narrow => whole(self.adapters.narrow.as_ref()),
             Source::Heads => whole(Some(&self.heads)),
             Source::Partials => whole(Some(&self.partials)),
-            Source::Peaks => whole(Some(&self.peaks)),
             Source::Packed => whole(Some(&self.packed)),
             Source::Quants { matrix, piece } => match self.piece(matrix, piece) {
                 Some(piece) => part(&piece.buffer, 0, piece.quant_bytes),

@@ -36,8 +36,6 @@ pub(crate) struct Operation {
 /// Everything that a step encodes.
 pub(crate) struct Bound {
     pub(crate) operations: Vec<Operation>,
-    /// Whether a step of one token finds largest magnitudes.
-    pub(crate) peaks: bool,
     recipes: Vec<Recipe>,
     /// Every operation's, each at a multiple of [`ALIGNMENT`].
     params: wgpu::Buffer,
@@ -63,7 +61,7 @@ impl Bound {
             .collect();
         let Binder { words, recipes, .. } = binder;
         gpu.queue.write_buffer(&params, 0, bytemuck::cast_slice(&words));
-        (Self { operations, peaks: plan.peaks > 0, recipes, params, _allocations: allocations }, verdict)
+        (Self { operations, recipes, params, _allocations: allocations }, verdict)
     }
 
     /// The bind groups of one cache.

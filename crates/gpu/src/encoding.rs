@@ -68,16 +68,8 @@ impl GpuExecutor {
         self.caches.get(wanted.cache?.0)?.as_ref()
     }
 
-    /// Encodes what a pass finds prepared.
-    pub(crate) fn prepare(&self, encoder: &mut CommandEncoder, wanted: &Pass) {
-        if wanted.rows == 1 && self.bound.peaks && wanted.phases.contains(&Phase::Body) {
-            encoder.clear_buffer(&self.resources.peaks, 0, None);
-        }
-    }
-
     /// Encodes a pass.
     pub(crate) fn encode(&mut self, encoder: &mut CommandEncoder, wanted: &Pass) {
-        self.prepare(encoder, wanted);
         let mut pass = encoder.begin_compute_pass(&ComputePassDescriptor::default());
         let (mut count, mut bytes) = (0, 0);
         for encoded in dispatches(&self.bound, self.cache_of(wanted), wanted) {

@@ -12,9 +12,11 @@
 //! cache. For several tokens more operations stay apart; products of more than sixteen go in tiles, of fewer as
 //! for one token with some tokens at a time.
 //!
-//! Inputs of products with formats of 256 weights to a block are rounded to eight bits, one scale for 256 of
-//! them: the reference engine multiplies them so, and perplexity strays by more than one per cent without it.
-//! Slots hold the rounded values as floats, and only where nothing but such products reads them.
+//! Inputs of products with quantized weights are rounded to eight bits, with a scale for as many of them as the
+//! format has weights in a block, 32 or 256: the reference engine multiplies them so, and perplexity strays by more
+//! than one per cent without it. Slots hold exact values, and each product rounds what it reads as its own format
+//! wants: in workgroup memory where few tokens are multiplied, and in a dispatch that packs the inputs for all
+//! products in tiles that read them.
 //!
 //! Nothing here needs `shader-f16`, subgroups or any limit above WebGPU's defaults. Sums are taken in
 //! 32 bits; halves are unpacked with WGSL's own functions. Subgroups, where the adapter has them and

@@ -14,7 +14,7 @@ use crate::kernels::change_logits;
 use crate::kernels::sample::{Deal, RESULT_WORDS};
 use crate::low_rank::Adapters;
 use crate::pipelines::Compiling;
-use crate::plan::{one_token_words, packed_words, peak_words, plan, slot_rows, stride, turn_count};
+use crate::plan::{one_token_words, packed_words, plan, slot_rows, stride, turn_count};
 use crate::readback::Readback;
 use crate::tune::most_tokens;
 use crate::weights::Weights;
@@ -109,14 +109,12 @@ async fn resources(
     let (heads, partials) = one_token_words(graph, options, &gpu.tuning);
     let heads = allocations.buffer(gpu, heads * 4, usage, "activations").await?;
     let partials = allocations.buffer(gpu, partials * 4, usage, "activations").await?;
-    let peaks = allocations.buffer(gpu, peak_words(graph) * 4, usage, "activations").await?;
     let packed = allocations.buffer(gpu, packed_words(graph, options, &gpu.tuning) * 4, usage, "activations").await?;
     let mut sampling = async |words: u64| allocations.buffer(gpu, words * 4, usage, "sampling").await;
     Ok(Resources {
         slots,
         heads,
         partials,
-        peaks,
         packed,
         weights,
         adapters: Adapters::default(),

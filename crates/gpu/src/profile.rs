@@ -142,7 +142,6 @@ impl GpuExecutor {
         // One round more, which warms everything up.
         for round in 0..=rounds {
             let mut encoder = self.encoder();
-            self.prepare(&mut encoder, &wanted);
             for (index, encoded) in dispatches(&self.bound, self.cache_of(&wanted), &wanted).enumerate() {
                 encoded.encode(&mut encoder.begin_compute_pass(&stopwatch.pass(index)));
             }

@@ -101,7 +101,6 @@ async fn check(gpu: &Gpu, model: &Model, expected: &Model) -> Result<(), Backend
     let inputs = [StepInput::Tokens(&prompt), StepInput::Sampled];
     let (mut position, mut tokens) = (0, prompt.clone());
     for input in inputs {
-        plain.packed = packed && tokens.len() > FEW;
         let ticket = executor.submit(Step { cache, position, input, want: Want::Sample(&[RULE], 16) })?;
         let found = executor.collect(ticket).await?.choices;
         let logits = plain.step(position, &tokens);

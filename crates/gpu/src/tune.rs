@@ -48,7 +48,7 @@ pub(crate) async fn tune(gpu: &mut Gpu, only: Option<Tile>) -> Result<(), Backen
     let mut allocations = Allocations::new(gpu);
     let bench = Bench::new(gpu, packing, &mut allocations).await?;
     let Some(first) = gpu.tuning.tiles else {
-        let shape = Shape::many(packing, false, &gpu.tuning);
+        let shape = Shape::many(packing, &gpu.tuning);
         let seconds = bench.seconds(gpu, packing, shape, 16).await?;
         gpu.tuning.rate = rate(bench.operations(16), seconds);
         return Ok(());
@@ -164,16 +164,15 @@ impl Bench {
             groups: (self.rows / LANES) as u32,
             rows: self.rows as u32,
             first_row: 0,
-            input_stride: (COLUMNS / if shape.packed() { UNIT } else { 4 }) as u32,
+            input_stride: (COLUMNS / if shape.packed(packing).is_some() { UNIT } else { 4 }) as u32,
             output_stride: self.rows as u32,
             residual_stride: 0,
             scale: 1.0,
             first_group: 0,
-            peaks: 0,
         };
         gpu.queue.write_buffer(&self.step, 0, bytemuck::cast_slice(&Header::new(0, tokens).words()));
         gpu.queue.write_buffer(&self.params, 0, bytemuck::cast_slice(&params.words()));
-        let compiled = gpu.pipelines.get(gpu, &program(packing, shape, false, Residual::None, false));
+        let compiled = gpu.pipelines.get(gpu, &program(packing, shape, false, Residual::None));
         let group = self.group(gpu, &compiled);
         let workgroups = shape.grid(&params).workgroups(tokens as u32);
         let mut repeats = 1;

@@ -9,7 +9,6 @@ use wgpu::Buffer;
 
 use crate::adapter::Gpu;
 use crate::allocation::Allocations;
-use crate::kernels::round;
 use crate::plan::blocks::{Block, Members};
 use crate::quants::{LANES, Packing, Planes, packing};
 use crate::readback;
@@ -41,13 +40,6 @@ pub(crate) struct Matrix {
     pub(crate) packing: &'static Packing,
     pub(crate) columns: usize,
     pub(crate) pieces: Vec<Piece>,
-}
-
-impl Matrix {
-    /// Whether its products want their inputs rounded.
-    pub(crate) fn rounds_inputs(&self) -> bool {
-        round::applies(self.packing.data_type, self.columns)
-    }
 }
 
 /// Vectors side by side.

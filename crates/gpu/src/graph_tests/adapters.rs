@@ -70,9 +70,8 @@ fn adapters_come_change_and_go() {
         let after = executor.counters();
         assert_eq!(after.late_resources, before.late_resources, "a step creates nothing");
         // Two dispatches for each changed product in each of the two steps. For the one token, two more where
-        // one of those keeps a layer's heads apart, and two where it keeps a gate and its partner apart. The
-        // head's input is no longer rounded.
-        assert_eq!(after.dispatches - before.dispatches, base + 2 * 2 * (3 + 2) + 2 + 2 - 2);
+        // one of those keeps a layer's heads apart, and two where it keeps a gate and its partner apart.
+        assert_eq!(after.dispatches - before.dispatches, base + 2 * 2 * (3 + 2) + 2 + 2);
         executor.drop_adapter(a);
         check(&mut executor, &[(&second, -2.0)], "the other is left");
         let gone = executor.use_adapters(&[(a, 1.0)]);

@@ -48,7 +48,7 @@ fn weights_held_as_halves_lose_little() {
         let tokens: Vec<u32> = (0..=FEW as u32).map(|row| row * 31 % 75).collect();
         let expected = Plain::new(&model, OPTIONS.cache).step(0, &tokens);
         // Of each weight eleven bits are left, and what they change can change how inputs are rounded.
-        close(&logits(&mut executor, cache, 0, &tokens), &expected, 2e-2, "halves");
+        close(&logits(&mut executor, cache, 0, &tokens), &expected, 1e-1, "halves");
     });
 }
 
@@ -56,24 +56,24 @@ fn weights_held_as_halves_lose_little() {
 fn packed_inputs_are_shared_by_their_products() {
     let model = model();
     each_gpu(|gpu| {
-        if !gpu.facts.packed_dots {
-            return;
-        }
         let options = ExecutorOptions { batch: FEW + 1, ..OPTIONS };
         let tokens: Vec<u32> = (0..=FEW as u32).map(|row| row * 31 % 75).collect();
-        let dispatches = [tiles::WIDE, tiles::PACKED_SMALL].map(|tile| {
-            let tuning = Tuning { tiles: Some(Tiles::only(tile)), ..gpu.tuning };
+        let expected = Plain::new(&model, OPTIONS.cache).step(0, &tokens);
+        let dispatches = |tiles| {
+            let tuning = Tuning { tiles, ..gpu.tuning };
             let mut executor = load_with(&Gpu { tuning, ..gpu.clone() }, &model, options);
             let cache = executor.create_cache().expect("room");
-            let found = logits(&mut executor, cache, 0, &tokens);
-            let mut plain = Plain::new(&model, OPTIONS.cache);
-            plain.packed = tile.packed();
-            close(&found, &plain.step(0, &tokens), CLOSE, &tile.to_string());
+            close(&logits(&mut executor, cache, 0, &tokens), &expected, CLOSE, &format!("{tiles:?}"));
             executor.counters().dispatches
-        });
-        // In each layer: the norm's output for two kinds of formats, the heads, what is gated, once for both of its
-        // products, and the product of that.
-        assert_eq!(dispatches[1] - dispatches[0], 2 * 5);
+        };
+        let without = dispatches(None);
+        for tile in [tiles::WIDE, tiles::PACKED_SMALL] {
+            if !tile.packed() || gpu.facts.packed_dots {
+                // In each layer: the norm's output for two kinds of formats, the heads, what is gated, once for both
+                // of its products, and the product of that.
+                assert_eq!(dispatches(Some(Tiles::only(tile))) - without, 2 * 5, "{tile}");
+            }
+        }
     });
 }
 

@@ -1,8 +1,6 @@
 //! What the slices of one token's attention gathered, put together.
 
-use super::round::{MAGNITUDE, ROUNDING};
-use super::{Access, ELEMENT_THREADS, Grid, Program, reduce};
-use crate::adapter::Tuning;
+use super::{Access, ELEMENT_THREADS, Grid, Program};
 
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Params {
@@ -23,16 +21,11 @@ impl Params {
 }
 
 /// Bindings: partials, output. Its plain function is attention's.
-pub(crate) fn program(head_dim: u32, splits: u32, round: bool, tuning: &Tuning) -> Program {
-    let mut parts = vec![include_str!("slices.wgsl"), reduce::WHOLE, include_str!("combine.wgsl")];
-    if round {
-        parts.extend([MAGNITUDE, ROUNDING]);
-    }
-    let own = [("THREADS", ELEMENT_THREADS), ("HEAD_DIM", head_dim), ("SPLITS", splits), ("ROUND", u32::from(round))];
+pub(crate) fn program(head_dim: u32, splits: u32) -> Program {
     Program::new(
         "combine",
-        &parts,
-        &own.into_iter().chain(reduce::whole(1, 1, tuning)).collect::<Vec<_>>(),
+        &[include_str!("slices.wgsl"), include_str!("combine.wgsl")],
+        &[("THREADS", ELEMENT_THREADS), ("HEAD_DIM", head_dim), ("SPLITS", splits)],
         [(2, Access::Read), (3, Access::Write)],
     )
 }

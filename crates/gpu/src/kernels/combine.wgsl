@@ -1,5 +1,5 @@
 // Puts together what the slices of one token's attention gathered. One invocation makes four neighbouring
-// elements, and one workgroup 256, which are rounded together where the next product wants it.
+// elements.
 struct Params {
     quads: u32,
     window: u32,
@@ -15,11 +15,13 @@ const QUADS: u32 = HEAD_DIM / 4u;
 fn main(
     @builtin(workgroup_id) id: vec3<u32>,
     @builtin(num_workgroups) count: vec3<u32>,
-    member: Member,
+    @builtin(local_invocation_index) local: u32,
 ) {
-    let quad = linear(id, count) * THREADS + member.local;
-    let shown = min(quad, params.quads - 1u);
-    let record = shown / QUADS * SPLITS * (QUADS + 1u);
+    let quad = linear(id, count) * THREADS + local;
+    if quad >= params.quads {
+        return;
+    }
+    let record = quad / QUADS * SPLITS * (QUADS + 1u);
     let length = slice_length(params.window);
     let slices = (step.position + length - first_seen(params.window)) / length;
     var best = -1e30;
@@ -32,13 +34,7 @@ fn main(
         let facts = partials[record + i * (QUADS + 1u) + QUADS];
         let share = exp(facts.x - best);
         mass += share * facts.y;
-        value += share * partials[record + i * (QUADS + 1u) + shown % QUADS];
+        value += share * partials[record + i * (QUADS + 1u) + quad % QUADS];
     }
-    value /= mass;
-//@if ROUND
-    value = rounded(value, magnitude(value, member));
-//@end
-    if quad < params.quads {
-        output[quad] = value;
-    }
+    output[quad] = value / mass;
 }

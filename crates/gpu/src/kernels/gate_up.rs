@@ -3,7 +3,7 @@
 use nearside_engine::graph::Activation;
 
 use super::matmul::Split;
-use super::{Access, Grid, Program, activation, reduce};
+use super::{Access, Grid, Program, activation, reduce, round};
 use crate::adapter::Tuning;
 use crate::quants::Packing;
 
@@ -24,8 +24,6 @@ pub(crate) struct Params {
     pub(crate) output_stride: u32,
     pub(crate) gate_scale: f32,
     pub(crate) up_scale: f32,
-    /// Where the largest magnitudes of the output's blocks go, if they are found.
-    pub(crate) peaks: u32,
 }
 
 /// An invocation takes its rows of both matrices.
@@ -47,7 +45,6 @@ impl Params {
             self.output_stride,
             self.gate_scale.to_bits(),
             self.up_scale.to_bits(),
-            self.peaks,
         ]
     }
 
@@ -56,17 +53,15 @@ impl Params {
     }
 }
 
-/// Bindings: quants, extras, input, output, and the largest magnitudes of the output's blocks if they are found.
-pub(crate) fn program(packing: &Packing, activation: Activation, split: Split, peaks: bool) -> Program {
+/// Bindings: quants, extras, input, output.
+pub(crate) fn program(packing: &Packing, activation: Activation, split: Split) -> Program {
     use Access::{Read, Write};
-    let mut definitions = split.definitions(1);
-    definitions.extend([("PEAKS", u32::from(peaks)), activation::definition(activation)]);
-    Program::new(
-        "gate_up",
-        &[packing.shader, activation::ACTIVATION, reduce::SLICES, include_str!("gate_up.wgsl")],
-        &definitions,
-        [(2, Read), (3, Read), (4, Read), (5, Write)].into_iter().chain(peaks.then_some((6, Write))),
-    )
+    let (mut definitions, stage) = round::staged(&[packing], 1);
+    definitions.extend(split.definitions(1));
+    definitions.push(activation::definition(activation));
+    let own = [packing.shader, activation::ACTIVATION, reduce::SLICES, include_str!("gate_up.wgsl")];
+    let parts = [&own[..], stage].concat();
+    Program::new("gate_up", &parts, &definitions, [(2, Read), (3, Read), (4, Read), (5, Write)])
 }
 
 #[cfg(test)]
@@ -76,12 +71,14 @@ mod tests {
     use super::{Params, program};
     use crate::kernels::matmul::{self, Split};
     use crate::kernels::pair::Pair;
+    use crate::kernels::round;
     use crate::testing::{Gpu, Matrix, Random, Run, close, each_gpu, matrix, packings};
 
     fn check(gpu: &Gpu, both: &Matrix, activation: Activation, split: Split) {
         let rows = both.rows.len() / 2;
         let input = Random::new(12).floats(both.columns);
-        let product = |rows: &[Vec<f32>], scale| matmul::plain(rows, &input, scale, None, None);
+        let rounded = round::plain_for(both.packing, &input);
+        let product = |rows: &[Vec<f32>], scale| matmul::plain(rows, &rounded, scale, None, None);
         let gates = product(&both.rows[..rows], 0.5);
         let ups = product(&both.rows[rows..], 2.0);
         let expected = Pair::Gated(activation).plain(&gates, &ups);
@@ -98,21 +95,12 @@ mod tests {
             output_stride: stride as u32,
             gate_scale: 0.5,
             up_scale: 2.0,
-            peaks: 1,
         };
-        let mut run = Run::new(gpu, &program(both.packing, activation, split, true), &params.words(), 1);
+        let mut run = Run::new(gpu, &program(both.packing, activation, split), &params.words(), 1);
         run.words(&piece.quants).words(&piece.extras).floats(&matrix(std::slice::from_ref(&input), input_stride));
         let output = run.output(&vec![0.0; stride]);
-        // Somebody else's in front of these.
-        let mut peaks = vec![7.0];
-        peaks.resize(1 + rows.div_ceil(256), 0.0);
-        let peaks = run.output(&peaks);
-        let ran = run.go(params.grid(split));
+        let found = run.go(params.grid(split)).floats(output);
         let what = format!("{} {split:?} {activation:?}", both.packing.data_type.name());
-        let found = ran.floats(output);
-        let most = |block: &[f32]| block.iter().fold(0.0f32, |most, value| most.max(value.abs()));
-        let found_peaks: Vec<_> = [7.0].into_iter().chain(found[..rows].chunks(256).map(most)).collect();
-        assert_eq!(ran.floats(peaks), found_peaks, "{what}");
         close(&found, &matrix(&[expected], stride), 1e-3, &what);
     }
 

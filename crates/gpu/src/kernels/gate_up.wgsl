@@ -13,7 +13,6 @@ struct Params {
     output_stride: u32,
     gate_scale: f32,
     up_scale: f32,
-    peaks: u32,
 }
 
 const GROUPS: u32 = THREADS / (16u * SLICES);
@@ -26,10 +25,6 @@ alias Sum = vec2<f32>;
 @group(0) @binding(3) var<storage, read> extras: array<u32>;
 @group(0) @binding(4) var<storage, read> input: array<vec4<f32>>;
 @group(0) @binding(5) var<storage, read_write> output: array<f32>;
-//@if PEAKS
-// The largest magnitude of each 256 outputs, as bits, which are in the order of the numbers.
-@group(0) @binding(6) var<storage, read_write> peaks: array<atomic<u32>>;
-//@end
 
 @compute @workgroup_size(THREADS)
 fn main(
@@ -53,23 +48,34 @@ fn main(
     let up_row$R = (params.first_up + min(group + $Ru * GROUPS, params.groups - 1u)) * params.units;
     var sum$R = Sum();
 //@end
-    for (var unit = slice; unit < params.units; unit += SLICES) {
-//@for R in ROWS
-        let gate_block$R = load_block(gate_row$R + unit, lane);
-        let up_block$R = load_block(up_row$R + unit, lane);
+    for (var first = 0u; first < params.units; first += STRETCH) {
+        let units = min(params.units - first, STRETCH);
+//@if BLOCK0
+        stage(from_input + first * 8u, 0u, units, BLOCK0, local);
 //@end
-        for (var part = 0u; part < 4u; part++) {
-            let at = from_input + unit * 8u + part * 2u;
-            let low = input[at];
-            let high = input[at + 1u];
+        for (var unit = slice; unit < units; unit += SLICES) {
 //@for R in ROWS
-            let gates$R = eight(gate_block$R, part);
-            let ups$R = eight(up_block$R, part);
-            sum$R += Sum(
-                dot(gates$R[0], low) + dot(gates$R[1], high),
-                dot(ups$R[0], low) + dot(ups$R[1], high),
-            );
+            let gate_block$R = load_block(gate_row$R + first + unit, lane);
+            let up_block$R = load_block(up_row$R + first + unit, lane);
 //@end
+            for (var part = 0u; part < 4u; part++) {
+                let at = unit * 8u + part * 2u;
+//@if BLOCK0
+                let low = staged[at];
+                let high = staged[at + 1u];
+//@else
+                let low = input[from_input + first * 8u + at];
+                let high = input[from_input + first * 8u + at + 1u];
+//@end
+//@for R in ROWS
+                let gates$R = eight(gate_block$R, part);
+                let ups$R = eight(up_block$R, part);
+                sum$R += Sum(
+                    dot(gates$R[0], low) + dot(gates$R[1], high),
+                    dot(ups$R[0], low) + dot(ups$R[1], high),
+                );
+//@end
+            }
         }
     }
     let sums = met(
@@ -88,11 +94,7 @@ fn main(
     let row$R = (group + $Ru * GROUPS) * 16u + lane;
     if row$R < params.rows {
         let gated = activate(vec4<f32>(sums[$R].x * params.gate_scale)).x;
-        let value = gated * (sums[$R].y * params.up_scale);
-        output[token * params.output_stride + row$R] = value;
-//@if PEAKS
-        atomicMax(&peaks[params.peaks + row$R / 256u], bitcast<u32>(abs(value)));
-//@end
+        output[token * params.output_stride + row$R] = gated * (sums[$R].y * params.up_scale);
     }
 //@end
 }

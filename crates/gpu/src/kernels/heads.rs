@@ -1,7 +1,7 @@
 //! The products that give one token's queries, keys and values, all in one go.
 
 use super::matmul::Split;
-use super::{Access, Grid, Program, reduce};
+use super::{Access, Grid, Program, reduce, round};
 use crate::quants::Packing;
 use crate::template::suffixed;
 
@@ -45,8 +45,9 @@ pub(crate) fn program(packings: &[&Packing], bias: bool, split: Split) -> Progra
     let decoders: Vec<String> =
         packings.iter().enumerate().map(|(index, packing)| suffixed(packing.shader, index)).collect();
     let own = [reduce::SLICES, include_str!("heads.wgsl")];
-    let parts: Vec<&str> = decoders.iter().map(String::as_str).chain(own).collect();
-    let mut definitions = split.definitions(1);
+    let (mut definitions, stage) = round::staged(packings, 1);
+    let parts: Vec<&str> = decoders.iter().map(String::as_str).chain(own).chain(stage.iter().copied()).collect();
+    definitions.extend(split.definitions(1));
     definitions.extend([
         ("BIAS", u32::from(bias)),
         ("SECOND", u32::from(second)),
@@ -68,6 +69,7 @@ pub(crate) fn program(packings: &[&Packing], bias: bool, split: Split) -> Progra
 mod tests {
     use super::{Params, Stack, program};
     use crate::kernels::matmul::{self, Split};
+    use crate::kernels::round;
     use crate::testing::{Gpu, Matrix, Random, Run, close, each_gpu, packings};
 
     fn check(gpu: &Gpu, matrices: &[Matrix], bias: bool, split: Split) {
@@ -82,8 +84,9 @@ mod tests {
         let mut column = 0;
         for (stack, matrix) in stacks.iter_mut().zip(matrices) {
             let rows = matrix.rows.len();
+            let rounded = round::plain_for(matrix.packing, &input);
             let bias = bias.then_some(&biases[column..column + rows]);
-            expected[column..column + rows].copy_from_slice(&matmul::plain(&matrix.rows, &input, 0.5, bias, None));
+            expected[column..column + rows].copy_from_slice(&matmul::plain(&matrix.rows, &rounded, 0.5, bias, None));
             *stack = Stack {
                 units: matrix.packing.units(columns) as u32,
                 groups: rows.div_ceil(16) as u32,

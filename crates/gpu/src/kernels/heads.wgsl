@@ -70,17 +70,29 @@ fn main(
         // Beyond the last group the last one is read again, and nothing written.
         let row$R = (params.first$F + min(group + $Ru * GROUPS, params.groups$F - 1u)) * params.units$F;
 //@end
-        for (var unit = slice; unit < params.units$F; unit += SLICES) {
-//@for R in ROWS
-            let block$R = load_block$F(row$R + unit, lane);
+        for (var first = 0u; first < params.units$F; first += STRETCH) {
+            let units = min(params.units$F - first, STRETCH);
+//@if BLOCK$F
+            stage(first * 8u, 0u, units, BLOCK$F, local);
 //@end
-            for (var part = 0u; part < 4u; part++) {
-                let low = input[unit * 8u + part * 2u];
-                let high = input[unit * 8u + part * 2u + 1u];
+            for (var unit = slice; unit < units; unit += SLICES) {
 //@for R in ROWS
-                let values$R = eight$F(block$R, part);
-                sum$R += dot(values$R[0], low) + dot(values$R[1], high);
+                let block$R = load_block$F(row$R + first + unit, lane);
 //@end
+                for (var part = 0u; part < 4u; part++) {
+                    let at = unit * 8u + part * 2u;
+//@if BLOCK$F
+                    let low = staged[at];
+                    let high = staged[at + 1u];
+//@else
+                    let low = input[first * 8u + at];
+                    let high = input[first * 8u + at + 1u];
+//@end
+//@for R in ROWS
+                    let values$R = eight$F(block$R, part);
+                    sum$R += dot(values$R[0], low) + dot(values$R[1], high);
+//@end
+                }
             }
         }
     }

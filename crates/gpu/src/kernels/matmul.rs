@@ -1,7 +1,7 @@
 //! Products with a weight matrix: row by row for few tokens, in tiles for many.
 
 use super::tiles::Tile;
-use super::{Access, Grid, Program, reduce};
+use super::{Access, Grid, Program, reduce, round};
 use crate::adapter::Tuning;
 use crate::quants::{PACKED, Packing};
 use crate::template::Definition;
@@ -30,8 +30,6 @@ pub(crate) struct Params {
     pub(crate) scale: f32,
     /// Where the piece begins in what is bound, in groups.
     pub(crate) first_group: u32,
-    /// Where the largest magnitudes of the input's blocks are, where it is rounded.
-    pub(crate) peaks: u32,
 }
 
 impl Params {
@@ -47,7 +45,6 @@ impl Params {
             self.residual_stride,
             self.scale.to_bits(),
             self.first_group,
-            self.peaks,
         ]
     }
 }
@@ -109,17 +106,17 @@ impl Shape {
         tuning.tiles.map(|_| Self::Rows { rows, tokens: tuning.tokens, split })
     }
 
-    /// The shape for several, of inputs that are packed where the format wants it, or not.
-    pub(crate) fn many(packing: &Packing, packed: bool, tuning: &Tuning) -> Self {
+    /// The shape for several.
+    pub(crate) fn many(packing: &Packing, tuning: &Tuning) -> Self {
         match tuning.tiles {
-            Some(tiles) => Self::Tiled(tiles.fitting(packing, packed)),
+            Some(tiles) => Self::Tiled(tiles.fitting(packing)),
             None => Self::Rows { rows: tuning.rows, tokens: tuning.tokens, split: 1 },
         }
     }
 
-    /// Whether the input has to be packed before.
-    pub(crate) fn packed(self) -> bool {
-        matches!(self, Self::Tiled(tile) if tile.packed())
+    /// How many elements share a scale in what has to be packed before, if the input has.
+    pub(crate) fn packed(self, packing: &Packing) -> Option<usize> {
+        round::block(packing).filter(|_| matches!(self, Self::Tiled(_)))
     }
 
     pub(crate) fn grid(self, params: &Params) -> Grid {
@@ -136,9 +133,8 @@ fn threads(split: u32) -> u32 {
     (16 * split).max(UNSPLIT_THREADS)
 }
 
-/// Bindings: quants, extras, input, output, bias if any, residual if separate, and the largest magnitudes of the
-/// input's blocks if it is rounded here, which only the shapes for one token can.
-pub(crate) fn program(packing: &Packing, shape: Shape, bias: bool, residual: Residual, round: bool) -> Program {
+/// Bindings: quants, extras, input, output, bias if any, and residual if separate.
+pub(crate) fn program(packing: &Packing, shape: Shape, bias: bool, residual: Residual) -> Program {
     use Access::{Read, Write};
     let added = [
         ("BIAS", u32::from(bias)),
@@ -148,25 +144,22 @@ pub(crate) fn program(packing: &Packing, shape: Shape, bias: bool, residual: Res
     let bindings = [(2, Read), (3, Read), (4, Read), (5, Write)]
         .into_iter()
         .chain(bias.then_some((6, Read)))
-        .chain((residual == Residual::Separate).then_some((7, Read)))
-        .chain(round.then_some((8, Read)));
+        .chain((residual == Residual::Separate).then_some((7, Read)));
     match shape {
         Shape::Rows { rows, tokens, split } => {
             let unrolled = tokens * rows <= 4;
-            let mut definitions = Split { rows, split }.definitions(tokens);
-            definitions.extend([
-                ("TOKENS", tokens),
-                ("UNROLLED", u32::from(unrolled)),
-                ("PARTS", if unrolled { 4 } else { 1 }),
-                ("ROUND", u32::from(round)),
-            ]);
+            let (mut definitions, stage) = round::staged(&[packing], tokens);
+            definitions.extend(Split { rows, split }.definitions(tokens));
+            definitions.extend([("UNROLLED", u32::from(unrolled)), ("PARTS", if unrolled { 4 } else { 1 })]);
             definitions.extend(added);
-            let parts = [PRODUCT, packing.shader, reduce::SLICES, include_str!("matvec.wgsl")];
+            let own = [PRODUCT, packing.shader, reduce::SLICES, include_str!("matvec.wgsl")];
+            let parts = [&own[..], stage].concat();
             Program::new("matvec", &parts, &definitions, bindings)
         }
         Shape::Tiled(tile) => {
             let mut definitions = tile.definitions(packing);
             definitions.extend(added);
+            definitions.push(("INPUT_PACKED", u32::from(shape.packed(packing).is_some())));
             let shared = [PRODUCT, packing.shader, include_str!("tile.wgsl")];
             if tile.packed() {
                 let parts = [&shared[..], &[PACKED, include_str!("matmul_packed.wgsl")]].concat();
@@ -208,33 +201,15 @@ mod tests {
     use crate::testing::{Gpu, Matrix, Random, Run, close, each_gpu, matrix, packings};
 
     fn check(gpu: &Gpu, weight: &Matrix, tokens: usize, shape: Shape, bias: bool, residual: Residual) {
-        check_rounded(gpu, weight, tokens, shape, bias, residual, false);
-    }
-
-    fn check_rounded(
-        gpu: &Gpu,
-        weight: &Matrix,
-        tokens: usize,
-        shape: Shape,
-        bias: bool,
-        residual: Residual,
-        round: bool,
-    ) {
         let mut random = Random::new(11);
         let (rows, columns) = (weight.rows.len(), weight.columns);
         let (input_stride, stride) = (columns.next_multiple_of(32), rows.next_multiple_of(32));
-        let mut input: Vec<_> = (0..tokens).map(|_| random.floats(columns)).collect();
-        let exact = input.clone();
-        let peak = |block: &[f32]| block.iter().fold(0.0f32, |most, value| most.max(value.abs()));
-        let peaks: Vec<_> = [9.0, 9.0].into_iter().chain(input[0].chunks(256).map(peak)).collect();
-        if round {
-            round::plain(&mut input[0]);
-        }
-        if shape.packed() {
-            for row in &mut input {
-                round::plain_blocks(row, pack::block(weight.packing));
-            }
-        }
+        let mut exact: Vec<_> = (0..tokens).map(|_| random.floats(columns)).collect();
+        // A unit of almost nothing, which a block of 256 loses and a block of 32 does not, and one of nothing.
+        let units = exact[0].as_chunks_mut::<32>().0;
+        units[0] = units[0].map(|value| value * 1e-3);
+        units[1] = [0.0; 32];
+        let input: Vec<_> = exact.iter().map(|row| round::plain_for(weight.packing, row)).collect();
         let added: Vec<_> = (0..tokens).map(|_| random.floats(rows)).collect();
         let biases = random.floats(rows);
         let expected: Vec<_> = (0..tokens)
@@ -245,9 +220,8 @@ mod tests {
             .collect();
         // As in an executor, a slot has room for whole tiles of tokens.
         let room = tokens.next_multiple_of(8);
-        let (input, input_stride) = if shape.packed() {
-            let mut words: Vec<_> =
-                exact.iter().flat_map(|row| pack::plain(row, pack::block(weight.packing))).collect();
+        let (input, input_stride) = if let Some(block) = shape.packed(weight.packing) {
+            let mut words: Vec<_> = exact.iter().flat_map(|row| pack::plain(row, block)).collect();
             words.resize(room * columns / 32 * pack::UNIT_WORDS, u32::MAX);
             (words, columns / 32)
         } else {
@@ -273,9 +247,8 @@ mod tests {
                 residual_stride: stride as u32,
                 scale: 0.5,
                 first_group: 0,
-                peaks: 2,
             };
-            let program = program(weight.packing, shape, bias, residual, round);
+            let program = program(weight.packing, shape, bias, residual);
             let mut run = Run::new(gpu, &program, &params.words(), tokens);
             run.words(&piece.quants).words(&piece.extras).words(&input);
             let output = run.output(&found);
@@ -285,15 +258,16 @@ mod tests {
             if residual == Residual::Separate {
                 run.floats(&matrix(&added, stride));
             }
-            if round {
-                run.floats(&peaks);
-            }
             found = run.go(shape.grid(&params)).floats(output);
         }
         let what = format!("{} {rows}x{columns} {tokens} {shape:?}", weight.packing.data_type.name());
         // Of a weight held as a half eleven bits are left.
         let tolerance = if matches!(shape, Shape::Tiled(tile) if tile.halves()) { 4e-3 } else { 1e-4 };
         close(&found, &matrix(&expected, stride), tolerance, &what);
+    }
+
+    fn multiplies_packed(shape: Shape) -> bool {
+        matches!(shape, Shape::Tiled(tile) if tile.packed())
     }
 
     /// Every tile that the adapter can do.
@@ -326,26 +300,13 @@ mod tests {
     }
 
     #[test]
-    fn inputs_are_rounded_in_blocks() {
-        for packing in packings().filter(|packing| round::applies(packing.data_type, 768)) {
-            let weight = Matrix::random(packing, 35, 768, 5);
-            each_gpu(|gpu| {
-                for (rows, split) in [(4, 1), (1, 4)] {
-                    let shape = Shape::Rows { rows, tokens: 1, split };
-                    check_rounded(gpu, &weight, 1, shape, false, Residual::Separate, true);
-                }
-            });
-        }
-    }
-
-    #[test]
     fn every_tile_multiplies_right_at_its_edges() {
         for (data_type, rows, units) in [(DataType::Q6K, 130, 1), (DataType::Q8_0, 257, 3), (DataType::Q2K, 65, 1)] {
             let packing = packing(data_type).expect("a known format");
             let weight = Matrix::random(packing, rows, packing.elements * units, 3);
             each_gpu(|gpu| {
                 // Of the last one only what differs in packed integers: two minima.
-                for shape in tiles(gpu).filter(|shape| shape.packed() || data_type != DataType::Q2K) {
+                for shape in tiles(gpu).filter(|shape| multiplies_packed(*shape) || data_type != DataType::Q2K) {
                     for tokens in [1, 70, 129] {
                         check(gpu, &weight, tokens, shape, false, Residual::None);
                     }
@@ -365,7 +326,7 @@ mod tests {
                 Shape::Tiled(tiles::LARGE),
                 Shape::Tiled(tiles::PACKED_LARGE),
             ] {
-                if shape.packed() && !gpu.facts.packed_dots {
+                if multiplies_packed(shape) && !gpu.facts.packed_dots {
                     continue;
                 }
                 let tokens = if shape == (Shape::Rows { rows: 2, tokens: 1, split: 2 }) { 1 } else { 3 };

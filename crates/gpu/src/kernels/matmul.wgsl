@@ -9,10 +9,19 @@ var<workgroup> weights: array<Held, TILE_ROWS * VECTORS>;
 var<workgroup> inputs: array<vec4<f32>, TILE_TOKENS * VECTORS>;
 
 fn input_vector(token: u32, vector: u32, tokens: u32) -> vec4<f32> {
-    if token < tokens {
-        return input[token * params.input_stride + vector];
+    if token >= tokens {
+        return vec4<f32>();
     }
-    return vec4<f32>();
+//@if INPUT_PACKED
+    // Bytes of even elements lie beside those of odd ones, four of each.
+    let unit = (token * params.input_stride + vector / 8u) * 3u;
+    let words = input[unit + vector / 4u % 2u];
+    let eight = select(words.xyxy, words.zwzw, (vector & 2u) == 2u);
+    let bytes = eight << select(vec4<u32>(24u, 24u, 16u, 16u), vec4<u32>(8u, 8u, 0u, 0u), (vector & 1u) == 1u);
+    return vec4<f32>(bitcast<vec4<i32>>(bytes) >> vec4<u32>(24u)) * bitcast<f32>(input[unit + 2u].x);
+//@else
+    return input[token * params.input_stride + vector];
+//@end
 }
 
 fn sum_of(weight: vec4<f32>, value: vec4<f32>, sum: f32) -> f32 {

@@ -6,11 +6,6 @@ const GROUPS: u32 = THREADS / (16u * SLICES);
 
 alias Sum = f32;
 
-//@if ROUND
-// The largest magnitude of each 256 inputs, which are rounded to 127 levels on either side of 0.
-@group(0) @binding(8) var<storage, read> peaks: array<f32>;
-//@end
-
 @compute @workgroup_size(THREADS)
 fn main(
     @builtin(workgroup_id) id: vec3<u32>,
@@ -36,55 +31,45 @@ fn main(
 //@for T in TOKENS
     let from$T = (token + $Tu) * params.input_stride;
 //@end
-    for (var unit = slice; unit < params.units; unit += SLICES) {
+    for (var first = 0u; first < params.units; first += STRETCH) {
+        let units = min(params.units - first, STRETCH);
+//@if BLOCK0
+        stage(from0 + first * 8u, params.input_stride, units, BLOCK0, local);
+//@end
+        for (var unit = slice; unit < units; unit += SLICES) {
 //@for R in ROWS
-        let block$R = load_block(block_row$R + unit, lane);
+            let block$R = load_block(block_row$R + first + unit, lane);
 //@end
-//@if ROUND
-        let most = peaks[params.peaks + unit / 8u];
-        let inverse = select(0.0, 127.0 / most, most > 1e-30);
-//@for R in ROWS
-        var levels$R = 0.0;
-//@end
-//@end
-        // With many sums, unrolling the parts of a unit too makes a program that compiles slowly; with
-        // few, software adapters are a fifth faster unrolled.
+            // With many sums, unrolling the parts of a unit too makes a program that compiles slowly; with
+            // few, software adapters are a fifth faster unrolled.
 //@if UNROLLED
-        {
+            {
 //@else
-        for (var part0 = 0u; part0 < 4u; part0++) {
+            for (var part0 = 0u; part0 < 4u; part0++) {
 //@end
 //@for P in PARTS
 //@if UNROLLED
-            let part$P = $Pu;
+                let part$P = $Pu;
 //@end
-            let at$P = unit * 8u + part$P * 2u;
+                let at$P = unit * 8u + part$P * 2u;
 //@for T in TOKENS
-//@if ROUND
-            let low$P_$T = round(input[from$T + at$P] * inverse);
-            let high$P_$T = round(input[from$T + at$P + 1u] * inverse);
+//@if BLOCK0
+                let low$P_$T = staged[$Tu * STRETCH * 8u + at$P];
+                let high$P_$T = staged[$Tu * STRETCH * 8u + at$P + 1u];
 //@else
-            let low$P_$T = input[from$T + at$P];
-            let high$P_$T = input[from$T + at$P + 1u];
+                let low$P_$T = input[from$T + first * 8u + at$P];
+                let high$P_$T = input[from$T + first * 8u + at$P + 1u];
 //@end
 //@end
 //@for R in ROWS
-            let values$P_$R = eight(block$R, part$P);
-//@if ROUND
-            levels$R += dot(values$P_$R[0], low$P_0) + dot(values$P_$R[1], high$P_0);
-//@else
+                let values$P_$R = eight(block$R, part$P);
 //@for T in TOKENS
-            sum$R_$T += dot(values$P_$R[0], low$P_$T) + dot(values$P_$R[1], high$P_$T);
+                sum$R_$T += dot(values$P_$R[0], low$P_$T) + dot(values$P_$R[1], high$P_$T);
 //@end
 //@end
 //@end
-//@end
+            }
         }
-//@if ROUND
-//@for R in ROWS
-        sum$R_0 += levels$R * (most / 127.0);
-//@end
-//@end
     }
     let sums = met(
         array<Sum, SUMS>(

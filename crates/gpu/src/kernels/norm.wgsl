@@ -29,10 +29,6 @@ fn element(at: u32) -> f32 {
 @group(0) @binding(5) var<storage, read> closing: array<f32>;
 @group(0) @binding(6) var<storage, read_write> stream: array<f32>;
 //@end
-//@if ROUND
-// The largest magnitude of each 256 elements, as bits, which are in the order of the numbers.
-var<workgroup> most: array<atomic<u32>, BLOCKS>;
-//@end
 
 // What the root of the mean of a group's squares is divided by to be 1.
 fn factor(squares: f32, epsilon: f32, turn: u32, member: Member) -> f32 {
@@ -54,15 +50,6 @@ fn main(
     let group = index % params.groups;
     let from_base = row * params.input_stride + group * params.size;
     let to_base = row * params.output_stride + group * params.size;
-//@if ROUND
-    for (var i = local; i < BLOCKS; i += THREADS) {
-        atomicStore(&most[i], 0u);
-    }
-//@if JOINS
-//@else
-    workgroupBarrier();
-//@end
-//@end
     var squares = 0.0;
 //@if JOINS
     let stream_base = row * params.stream_stride;
@@ -81,21 +68,13 @@ fn main(
         let value = element(from_base + i);
 //@end
         squares += value * value;
-//@if ROUND
-        atomicMax(&most[i / 256u], bitcast<u32>(abs(value * weight[i])));
-//@end
     }
     let own_factor = factor(squares, params.epsilon, JOINS, member);
     for (var i = local; i < params.size; i += THREADS) {
 //@if JOINS
-        let value = stream[stream_base + i] * own_factor * weight[i];
+        output[to_base + i] = stream[stream_base + i] * own_factor * weight[i];
 //@else
-        let value = element(from_base + i) * own_factor * weight[i];
-//@end
-//@if ROUND
-        output[to_base + i] = rounded(vec4<f32>(value), bitcast<f32>(atomicLoad(&most[i / 256u])) * own_factor).x;
-//@else
-        output[to_base + i] = value;
+        output[to_base + i] = element(from_base + i) * own_factor * weight[i];
 //@end
     }
 }

@@ -1,8 +1,8 @@
-//! The inputs of many tokens as the tiles of packed integers want them: eight bits for an element, four elements to
-//! a word, and a scale for 256 of them or 32, as the reference engine has it for the weights' format.
+//! The inputs of many tokens as the tiles want them for quantized weights: eight bits for an element, four elements
+//! to a word, and a scale for 256 of them or 32, as the reference engine has it for the weights' format.
 
 use super::{Access, ELEMENT_THREADS, Grid, Program, round};
-use crate::quants::{Packing, UNIT};
+use crate::quants::UNIT;
 
 /// Words of one unit: its levels, then its scale, and that times the sums of its first sixteen levels, its last
 /// ones, and all.
@@ -10,11 +10,6 @@ pub(crate) const UNIT_WORDS: usize = 12;
 
 /// Elements that one invocation packs.
 const ELEMENTS: usize = 8;
-
-/// Elements that share a scale before they are multiplied with a format.
-pub(crate) fn block(packing: &Packing) -> usize {
-    if packing.elements == round::BLOCK { round::BLOCK } else { UNIT }
-}
 
 pub(crate) struct Params {
     pub(crate) row_limit: u32,
@@ -85,9 +80,6 @@ mod tests {
     #[test]
     fn every_unit_has_its_levels_its_scale_and_its_sums() {
         each_gpu(|gpu| {
-            if !gpu.facts.packed_dots {
-                return;
-            }
             for (rows, units, block) in [(1, 8, 256), (3, 24, 256), (2, 1, 32), (17, 19, 32)] {
                 let mut random = Random::new(13);
                 let stride = units * 32 + 32;

@@ -10,13 +10,12 @@ struct Params {
     residual_stride: u32,
     scale: f32,
     first_group: u32,
-    peaks: u32,
 }
 
 @group(0) @binding(1) var<uniform> params: Params;
 @group(0) @binding(2) var<storage, read> quants: array<vec4<u32>>;
 @group(0) @binding(3) var<storage, read> extras: array<u32>;
-//@if PACKED
+//@if INPUT_PACKED
 // Three vectors for each unit: its levels, and what they are multiplied with.
 @group(0) @binding(4) var<storage, read> input: array<vec4<u32>>;
 //@else

@@ -1,6 +1,6 @@
 //! Root-mean-square norm of whole rows or of each head.
 
-use super::{Access, Grid, Program, reduce, round};
+use super::{Access, Grid, Program, reduce};
 use crate::adapter::Tuning;
 
 pub(crate) struct Params {
@@ -24,35 +24,20 @@ impl Params {
     }
 }
 
-/// Bindings: weight, output, and input unless it is the output. `rounded` is the elements of a row whose norm
-/// is rounded, if it is.
-pub(crate) fn program(in_place: bool, rounded: Option<usize>, tuning: &Tuning) -> Program {
-    norm("rms_norm", false, in_place, rounded, tuning)
+/// Bindings: weight, output, and input unless it is the output.
+pub(crate) fn program(in_place: bool, tuning: &Tuning) -> Program {
+    norm("rms_norm", false, in_place, tuning)
 }
 
 /// A norm by itself, or between a stream and what joins it; then the first norm's weight and the stream are bound too.
-pub(super) fn norm(
-    label: &'static str,
-    joins: bool,
-    in_place: bool,
-    rounded: Option<usize>,
-    tuning: &Tuning,
-) -> Program {
+pub(super) fn norm(label: &'static str, joins: bool, in_place: bool, tuning: &Tuning) -> Program {
     use Access::{Read, Write};
-    let mut parts = vec![reduce::WHOLE, include_str!("norm.wgsl")];
-    parts.extend(rounded.map(|_| round::ROUNDING));
     let joins = u32::from(joins);
-    let mut definitions = vec![
-        ("THREADS", tuning.norm_threads),
-        ("IN_PLACE", u32::from(in_place)),
-        ("JOINS", joins),
-        ("ROUND", u32::from(rounded.is_some())),
-        ("BLOCKS", rounded.map_or(0, |size| size / round::BLOCK) as u32),
-    ];
+    let mut definitions = vec![("THREADS", tuning.norm_threads), ("IN_PLACE", u32::from(in_place)), ("JOINS", joins)];
     definitions.extend(reduce::whole(1, 1 + joins, tuning));
     let bindings = [(2, Read), (3, Write)].into_iter().chain((!in_place).then_some((4, Read)));
     let joined = [(5, Read), (6, Write)].into_iter().take(if joins == 1 { 2 } else { 0 });
-    Program::new(label, &parts, &definitions, bindings.chain(joined))
+    Program::new(label, &[reduce::WHOLE, include_str!("norm.wgsl")], &definitions, bindings.chain(joined))
 }
 
 /// The norm of every `weight.len()` elements.
@@ -69,7 +54,6 @@ pub(crate) fn plain(row: &[f32], weight: &[f32], epsilon: f32) -> Vec<f32> {
 #[cfg(test)]
 mod tests {
     use super::{Params, plain, program};
-    use crate::kernels::round;
     use crate::testing::{Random, Run, close, each_gpu, matrix};
 
     #[test]
@@ -91,7 +75,7 @@ mod tests {
                     epsilon: 1e-5,
                 };
                 for in_place in [false, true] {
-                    let mut run = Run::new(gpu, &program(in_place, None, &gpu.tuning), &params.words(), rows);
+                    let mut run = Run::new(gpu, &program(in_place, &gpu.tuning), &params.words(), rows);
                     run.floats(&weight);
                     let input = matrix(&input, stride);
                     let output = run.output(if in_place { input.clone() } else { vec![0.0; input.len()] }.as_slice());
@@ -101,36 +85,6 @@ mod tests {
                     let found = run.go(params.grid()).floats(output);
                     close(&found, &matrix(&expected, stride), 1e-5, &format!("{rows} {groups} {size} {in_place}"));
                 }
-            }
-        });
-    }
-
-    #[test]
-    fn rounded_rows_are_those_of_the_plain_functions() {
-        each_gpu(|gpu| {
-            for (rows, size) in [(1, 256usize), (3, 1536)] {
-                let mut random = Random::new(4);
-                let weight = random.floats(size);
-                let input: Vec<_> = (0..rows).map(|_| random.floats(size)).collect();
-                let mut expected: Vec<_> = input.iter().map(|row| plain(row, &weight, 1e-5)).collect();
-                for row in &mut expected {
-                    round::plain(row);
-                }
-                let params = Params {
-                    row_limit: 32,
-                    groups: 1,
-                    size: size as u32,
-                    input_stride: size as u32,
-                    output_stride: size as u32,
-                    epsilon: 1e-5,
-                };
-                let mut run = Run::new(gpu, &program(false, Some(size), &gpu.tuning), &params.words(), rows);
-                run.floats(&weight);
-                let output = run.output(&vec![0.0; rows * size]);
-                run.floats(&matrix(&input, size));
-                let found = run.go(params.grid()).floats(output);
-                // No value of these lies so near the middle of two levels that it could go either way.
-                close(&found, &matrix(&expected, size), 1e-4, &format!("{rows} {size}"));
             }
         });
     }

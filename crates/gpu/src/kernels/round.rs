@@ -1,51 +1,31 @@
-//! Inputs of products with some formats are rounded to eight bits, as the reference engine does it.
+//! Inputs of products with quantized weights are rounded to eight bits, as the reference engine does it.
 
-use nearside_gguf::DataType;
+use crate::quants::Packing;
+use crate::template::Definition;
 
-use super::{Access, ELEMENT_THREADS, Grid, Program, reduce};
-use crate::adapter::Tuning;
-
-/// Elements that share a scale.
-pub(crate) const BLOCK: usize = 256;
-
-/// `rounded` in WGSL.
+/// `levels_of` in WGSL.
 pub(super) const ROUNDING: &str = include_str!("rounding.wgsl");
 
-/// `magnitude` in WGSL, which needs [`reduce::WHOLE`] for one number.
-pub(super) const MAGNITUDE: &str = include_str!("magnitude.wgsl");
+/// `stage` in WGSL, which needs [`ROUNDING`], for kernels that round what they multiply, directed by [`staged`].
+const STAGED: &str = include_str!("staged.wgsl");
 
-/// Whether the inputs of products with a matrix of this format and so many columns are rounded.
-pub(crate) fn applies(data_type: DataType, columns: usize) -> bool {
-    data_type.block_elements() == BLOCK && columns.is_multiple_of(BLOCK)
+/// Units of all tokens that a workgroup holds at a time: eight kilobytes, half of what
+/// every adapter has.
+const HELD: u32 = 64;
+
+/// Elements of an input that share a scale before they are multiplied with a format; none where it is not rounded.
+pub(crate) fn block(packing: &Packing) -> Option<usize> {
+    packing.levels.map(|_| packing.elements)
 }
 
-pub(crate) struct Params {
-    pub(crate) row_limit: u32,
-    /// Blocks of a row.
-    pub(crate) blocks: u32,
-    /// In vectors of four.
-    pub(crate) stride: u32,
-}
-
-impl Params {
-    pub(crate) fn words(&self) -> Vec<u32> {
-        vec![self.row_limit, self.blocks, self.stride]
-    }
-
-    pub(crate) fn grid(&self) -> Grid {
-        Grid::Tiles { per_tile: self.blocks, rows: 1 }
-    }
-}
-
-/// Binding: the slot.
-pub(crate) fn program(tuning: &Tuning) -> Program {
-    let [numbers, turns, subgroups] = reduce::whole(1, 1, tuning);
-    Program::new(
-        "round",
-        &[reduce::WHOLE, MAGNITUDE, ROUNDING, include_str!("round.wgsl")],
-        &[("THREADS", ELEMENT_THREADS), numbers, turns, subgroups],
-        [(2, Access::Write)],
-    )
+/// What a kernel is told that multiplies so many tokens with such formats, and the text that it needs.
+pub(super) fn staged(packings: &[&Packing], tokens: u32) -> (Vec<Definition>, &'static [&'static str]) {
+    const NAMES: [&str; 2] = ["BLOCK0", "BLOCK1"];
+    let blocks = packings.iter().map(|packing| block(packing).unwrap_or(0) as u32);
+    let mut definitions: Vec<Definition> = NAMES.into_iter().zip(blocks).collect();
+    definitions.extend([("TOKENS", tokens), ("STRETCH", HELD / tokens)]);
+    let rounds = packings.iter().any(|packing| block(packing).is_some());
+    (definitions, if rounds { &[ROUNDING, STAGED] } else { &[] })
 }
 
 /// What a level of a block is worth, and how many levels 1 has.
@@ -54,13 +34,8 @@ pub(crate) fn level(block: &[f32]) -> (f32, f32) {
     (most / 127.0, if most > 1e-30 { 127.0 / most } else { 0.0 })
 }
 
-/// Rounds whole blocks.
-pub(crate) fn plain(row: &mut [f32]) {
-    plain_blocks(row, BLOCK);
-}
-
 /// Rounds blocks of so many elements.
-pub(crate) fn plain_blocks(row: &mut [f32], block: usize) {
+pub(crate) fn plain(row: &mut [f32], block: usize) {
     for block in row.chunks_mut(block) {
         let (scale, inverse) = level(block);
         for value in block {
@@ -69,35 +44,21 @@ pub(crate) fn plain_blocks(row: &mut [f32], block: usize) {
     }
 }
 
+/// What a format multiplies instead of a row.
+pub(crate) fn plain_for(packing: &Packing, row: &[f32]) -> Vec<f32> {
+    let mut rounded = row.to_vec();
+    if let Some(block) = block(packing) {
+        plain(&mut rounded, block);
+    }
+    rounded
+}
+
 #[cfg(test)]
 mod tests {
     use nearside_gguf::DataType;
 
-    use super::{Params, applies, plain, program};
-    use crate::testing::{Random, Run, close, each_gpu, matrix};
-
-    #[test]
-    fn every_block_has_a_scale_of_its_own() {
-        each_gpu(|gpu| {
-            for (rows, blocks) in [(1, 1), (3, 2), (17, 5)] {
-                let mut random = Random::new(13);
-                let stride = blocks * 256 + 32;
-                let mut input: Vec<_> = (0..rows).map(|_| random.floats(blocks * 256)).collect();
-                // A block of zeros, and one of numbers that are almost none.
-                input[0][..256].fill(0.0);
-                let last = input.last_mut().expect("a row");
-                last[blocks * 256 - 256..].iter_mut().for_each(|value| *value *= 1e-36);
-                let params = Params { row_limit: 32, blocks: blocks as u32, stride: stride as u32 / 4 };
-                let mut run = Run::new(gpu, &program(&gpu.tuning), &params.words(), rows);
-                let slot = run.output(&matrix(&input, stride));
-                let found = run.go(params.grid()).floats(slot);
-                for row in &mut input {
-                    plain(row);
-                }
-                close(&found, &matrix(&input, stride), 1e-6, &format!("{rows} {blocks}"));
-            }
-        });
-    }
+    use super::{block, plain};
+    use crate::quants::packing;
 
     #[test]
     fn levels_are_a_127th_of_the_largest_magnitude_apart() {
@@ -107,14 +68,24 @@ mod tests {
         row[5] = 2.9;
         row[256] = 12.7;
         row[257] = 0.06;
-        plain(&mut row);
+        let mut narrow = row.clone();
+        narrow[40] = 3.1;
+        plain(&mut row, 256);
         assert_eq!(row[3..6], [-254.0, 4.0, 2.0]);
         assert!((row[257] - 0.1).abs() < 1e-6);
+        plain(&mut narrow, 32);
+        assert_eq!((narrow[3], narrow[4], narrow[40]), (-254.0, 4.0, 3.1));
     }
 
     #[test]
-    fn formats_with_blocks_of_256_are_meant() {
-        assert!(applies(DataType::Q4K, 512) && applies(DataType::Iq2Xxs, 256));
-        assert!(!applies(DataType::Q4K, 100) && !applies(DataType::Q8_0, 256) && !applies(DataType::F16, 256));
+    fn a_scale_is_shared_as_in_the_reference() {
+        let of = |data_type| block(packing(data_type).expect("a known format"));
+        for data_type in [DataType::Q4_0, DataType::Q4_1, DataType::Q5_0, DataType::Q5_1, DataType::Q8_0] {
+            assert_eq!(of(data_type), Some(32), "{}", data_type.name());
+        }
+        for data_type in [DataType::Q2K, DataType::Q4K, DataType::Q6K, DataType::Iq4Xs, DataType::Iq2Xxs] {
+            assert_eq!(of(data_type), Some(256), "{}", data_type.name());
+        }
+        assert_eq!((of(DataType::Iq4Nl), of(DataType::F16), of(DataType::F32)), (Some(32), None, None));
     }
 }

@@ -1,9 +1,5 @@
-// 127 levels on either side of 0, the last one the largest magnitude; what is almost 0 throughout is 0.
+// The level of the 127 on either side of 0 that is nearest, where the last one is the largest magnitude; what is
+// almost 0 throughout is 0.
 fn levels_of(x: vec4<f32>, most: f32) -> vec4<f32> {
     return round(x * select(0.0, 127.0 / most, most > 1e-30));
-}
-
-// To the nearest level.
-fn rounded(x: vec4<f32>, most: f32) -> vec4<f32> {
-    return levels_of(x, most) * (most / 127.0);
 }

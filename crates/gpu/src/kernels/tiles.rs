@@ -107,7 +107,7 @@ impl Tile {
         self.numbers == Numbers::Halves
     }
 
-    /// Whether its inputs have to be packed before.
+    /// Whether it multiplies integers.
     pub(crate) fn packed(self) -> bool {
         self.numbers == Numbers::Packed
     }
@@ -161,11 +161,11 @@ impl Tiles {
         if tile.packed() { Self { packed: Some(tile), floats: WIDE } } else { Self { packed: None, floats: tile } }
     }
 
-    /// The one for products with a format, with inputs that are packed for it or not.
-    pub(crate) fn fitting(self, packing: &Packing, packed: bool) -> Tile {
+    /// The one for products with a format.
+    pub(crate) fn fitting(self, packing: &Packing) -> Tile {
         use nearside_gguf::DataType::{Bf16, F32};
         match self.packed {
-            Some(tile) if packed && packing.levels.is_some() => tile,
+            Some(tile) if packing.levels.is_some() => tile,
             // A half may not hold their values.
             _ if self.floats.halves() && matches!(packing.data_type, F32 | Bf16) => WIDE,
             _ => self.floats,
@@ -211,12 +211,11 @@ mod tests {
 
     #[test]
     fn formats_that_a_tile_cannot_hold_get_another() {
-        let fitting = |tile, format, packed| Tiles::only(tile).fitting(packing(format).expect("known"), packed);
-        assert_eq!(fitting(HALVES, DataType::Q4K, true), HALVES);
-        assert_eq!(fitting(HALVES, DataType::F32, true), WIDE);
-        assert_eq!(fitting(PACKED_WIDE, DataType::Q4K, true), PACKED_WIDE);
-        assert_eq!(fitting(PACKED_WIDE, DataType::Q4K, false), WIDE);
-        assert_eq!(fitting(PACKED_WIDE, DataType::F16, true), WIDE);
+        let fitting = |tile, format| Tiles::only(tile).fitting(packing(format).expect("known"));
+        assert_eq!(fitting(HALVES, DataType::Q4K), HALVES);
+        assert_eq!(fitting(HALVES, DataType::F32), WIDE);
+        assert_eq!(fitting(PACKED_WIDE, DataType::Q4K), PACKED_WIDE);
+        assert_eq!(fitting(PACKED_WIDE, DataType::F16), WIDE);
     }
 
     #[test]

@@ -3,12 +3,10 @@
 use nearside_engine::backend::CacheFormat;
 use nearside_engine::graph::{Graph, Op, Slot, Weight};
 
-use super::{ByRows, Call, Planned, Planner, rounding, turn_count};
+use super::{ByRows, Call, Planned, Planner, turn_count};
 use crate::binding::{MatrixId, Source};
-use crate::kernels::round::BLOCK;
 use crate::kernels::{attention, gate_up, join, rms_norm, rope_store};
 use crate::quants::LANES;
-use crate::weights::Matrix;
 
 /// Whether an operation needs what a slot held before it.
 pub(super) fn reads(op: &Op, slot: Slot) -> bool {
@@ -164,8 +162,6 @@ impl Planner<'_> {
         if gates_piece.buffer != ups_piece.buffer || gates.columns != ups.columns || !whole || !fits {
             return None;
         }
-        let round = self.rounds(*output, rest);
-        let peaks = self.plan.peaks;
         let units = gates.packing.units(gates.columns) as u32;
         let params = gate_up::Params {
             row_limit: self.row_limit(),
@@ -178,30 +174,23 @@ impl Planner<'_> {
             output_stride: self.stride(*output),
             gate_scale: gate.1,
             up_scale: up.1,
-            peaks: peaks as u32,
         };
         let split = gate_up::split(units, &self.tuning);
         let matrix = MatrixId::Weight(gate.0.0);
-        let mut sources = vec![
+        let sources = vec![
             Source::Quants { matrix, piece: 0 },
             Source::Extras { matrix, piece: 0 },
             Source::Slot(input.0),
             Source::Slot(output.0),
         ];
-        sources.extend(round.then_some(Source::Peaks));
         let single = Call {
-            program: gate_up::program(gates.packing, *activation, split, round),
+            program: gate_up::program(gates.packing, *activation, split),
             params: params.words(),
             sources,
             grid: params.grid(split),
         };
         let Apart { few, many } = self.apart(ops, length)?;
         self.plan.calls.push(Planned { phase: self.phase, calls: ByRows { single: vec![single], few, many } });
-        if round {
-            // Nobody has the whole of a block, so who reads it rounds it.
-            self.unrounded = Some((*output, peaks as u32));
-            self.plan.peaks += rows / BLOCK;
-        }
         Some(length)
     }
 
@@ -223,7 +212,6 @@ impl Planner<'_> {
         if !whole || !joins || lost || from != stream || output == stream || input == stream || closed == stream {
             return None;
         }
-        let rounded = self.rounds(*output, rest).then_some(size);
         let norm = rms_norm::Params {
             row_limit: self.row_limit(),
             groups: 1,
@@ -236,16 +224,9 @@ impl Planner<'_> {
         let mut sources = vec![Source::Vector(weight.0), Source::Slot(output.0)];
         sources.extend((input != output).then_some(Source::Slot(input.0)));
         sources.extend([Source::Vector(closing.0), Source::Slot(stream.0)]);
-        let program = join::program(input == output, rounded, &self.tuning);
+        let program = join::program(input == output, &self.tuning);
         self.push(program, params.words(), sources, params.grid());
         Some(3)
-    }
-
-    /// Whether what an operation writes, after which these come, is rounded.
-    pub(super) fn rounds(&self, slot: Slot, rest: &[Op]) -> bool {
-        rounding::rounds(self.graph, slot, rest, |weight| {
-            self.matrix(weight).is_ok_and(Matrix::rounds_inputs) && !self.changed(weight)
-        })
     }
 
     /// Queries and keys turn, and keys and values go to the cache.

@@ -5,7 +5,6 @@ mod fusion;
 mod one_token;
 mod operations;
 mod products;
-pub(crate) mod rounding;
 
 use std::sync::Arc;
 
@@ -16,7 +15,6 @@ use crate::adapter::Tuning;
 use crate::binding::Source;
 use crate::header::LAST_ROWS;
 use crate::kernels::pack::UNIT_WORDS;
-use crate::kernels::round::BLOCK;
 use crate::kernels::sample::Deal;
 use crate::kernels::{Grid, Program};
 use crate::low_rank::Adapters;
@@ -124,8 +122,6 @@ pub(crate) struct Plan {
     pub(crate) turns: Vec<Turns>,
     /// How the vocabulary is dealt for sampling.
     pub(crate) deal: Deal,
-    /// Blocks whose largest magnitudes are found while they are written.
-    pub(crate) peaks: usize,
 }
 
 /// Elements between the rows of a slot: whole units, so that padded columns meet padded inputs.
@@ -172,24 +168,14 @@ pub(crate) fn one_token_words(graph: &Graph, options: ExecutorOptions, tuning: &
     (heads.max(4), partials.max().unwrap_or(0).max(4))
 }
 
-/// Words of the largest magnitudes of what is gated.
-pub(crate) fn peak_words(graph: &Graph) -> u64 {
-    let gated = graph.ops.iter().map(|op| match op {
-        Op::Gate { output, .. } => graph.slots[output.0].div_ceil(BLOCK) as u64,
-        _ => 0,
-    });
-    gated.sum::<u64>().max(1)
-}
-
-/// Words of what lies packed before products of many rows.
+/// Words of what lies packed before products in tiles.
 pub(crate) fn packed_words(graph: &Graph, options: ExecutorOptions, tuning: &Tuning) -> u64 {
     let units = |op: &Op| match op {
         Op::MatMul { input, .. } => stride(graph.slots[input.0]) / UNIT,
         _ => 0,
     };
-    let most = graph.ops[..head_start(graph)].iter().map(units).max().unwrap_or(0);
-    let packs = tuning.tiles.is_some_and(|tiles| tiles.packed.is_some());
-    if packs { (options.batch * most * UNIT_WORDS) as u64 } else { 0 }.max(4)
+    let most = graph.ops.iter().map(units).max().unwrap_or(0);
+    if tuning.tiles.is_some() { (options.batch * most * UNIT_WORDS) as u64 } else { 0 }.max(4)
 }
 
 /// How many rows each slot needs.
@@ -207,7 +193,7 @@ pub(crate) fn slot_rows(graph: &Graph, options: ExecutorOptions) -> Vec<usize> {
     rows
 }
 
-/// A slot that lies packed for the products of many rows.
+/// A slot that lies packed for products in tiles.
 #[derive(Debug, Clone, Copy)]
 struct Packed {
     slot: Slot,
@@ -231,9 +217,7 @@ struct Planner<'a> {
     phase: Phase,
     /// The operation that is planned, where several are planned as one.
     at: usize,
-    /// What one token's product rounds while it reads, and where the largest magnitudes of its blocks are.
-    unrounded: Option<(Slot, u32)>,
-    /// What lies packed for many rows.
+    /// What lies packed.
     packed: Option<Packed>,
     plan: Plan,
 }
@@ -257,9 +241,8 @@ pub(crate) fn plan(
         index: 0,
         phase: Phase::Body,
         at: 0,
-        unrounded: None,
         packed: None,
-        plan: Plan { calls: Vec::new(), turns: turns(graph), deal: Deal::new(graph.vocabulary as u32), peaks: 0 },
+        plan: Plan { calls: Vec::new(), turns: turns(graph), deal: Deal::new(graph.vocabulary as u32) },
     };
     while planner.index < graph.ops.len() {
         let ops = &graph.ops[planner.index..];

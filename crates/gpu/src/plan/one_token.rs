@@ -32,7 +32,7 @@ impl Planner<'_> {
         }
         let layout = self.layout(&block)?;
         let products = self.head_products(&block, &layout)?;
-        let (attend, combine) = self.slices(&block, &layout, rest)?;
+        let (attend, combine) = self.slices(&block, &layout)?;
         let last = block.length - 1;
         let before = self.apart(ops, last)?;
         let phase = self.phase;
@@ -120,7 +120,7 @@ impl Planner<'_> {
     }
 
     /// What attends and what puts it together.
-    fn slices(&self, block: &Block<'_>, layout: &Layout, rest: &[Op]) -> Option<(Call, Call)> {
+    fn slices(&self, block: &Block<'_>, layout: &Layout) -> Option<(Call, Call)> {
         let form = form(block, self.options.context, self.options.cache, self.tuning.slices);
         let norms = self.joined(block.norm_weights())?;
         let (layer, window) = (block.layer, block.window.map_or(u32::MAX, |window| window as u32));
@@ -155,7 +155,7 @@ impl Planner<'_> {
         let quads = (block.heads * block.shape.head_dim / 4) as u32;
         let together = combine::Params { quads, window };
         let combine = Call {
-            program: combine::program(form.head_dim, form.splits, self.rounds(block.output, rest), &self.tuning),
+            program: combine::program(form.head_dim, form.splits),
             params: together.words(),
             sources: vec![Source::Partials, Source::Slot(block.output.0)],
             grid: together.grid(),

@@ -3,49 +3,22 @@
 use nearside_engine::backend::{BackendError, CacheFormat};
 use nearside_engine::graph::{Op, RopePairing, Slot, Weight};
 
-use super::fusion::replaces;
-use super::{ByRows, Call, Phase, Planned, Planner, rounding, stride, turn_count, unsupported};
+use super::{ByRows, Call, Phase, Planned, Planner, stride, turn_count, unsupported};
 use crate::binding::{MatrixId, Source};
 use crate::kernels::pair::{self, Pair};
 use crate::kernels::part::{self, Rows};
-use crate::kernels::round::BLOCK;
-use crate::kernels::{attention, change_logits, embed, rms_norm, rope, round, sample, store_cache};
+use crate::kernels::{attention, change_logits, embed, rms_norm, rope, sample, store_cache};
 use crate::quants::UNIT;
 
 impl Planner<'_> {
-    /// Plans the first of some operations by itself, and rounds what it writes if the others want that.
+    /// Plans the first of some operations by itself.
     pub(super) fn op(&mut self, ops: &[Op]) -> Result<(), BackendError> {
-        let [op, rest @ ..] = ops else { return Ok(()) };
+        let [op, ..] = ops else { return Ok(()) };
         self.at = self.graph.ops.len() - ops.len();
-        let rounded = rounding::roundable(self.graph, op).filter(|slot| self.rounds(*slot, rest));
-        if self.unrounded.is_some_and(|(slot, _)| replaces(op, slot)) {
-            self.unrounded = None;
-        }
-        self.exact(op, rounded.is_some())?;
-        if let Some(slot) = rounded
-            && !matches!(op, Op::RmsNorm { .. })
-        {
-            let blocks = (self.width(slot) / BLOCK) as u32;
-            let params = round::Params { row_limit: self.row_limit(), blocks, stride: self.stride(slot) / 4 };
-            let sources = vec![Source::Slot(slot.0)];
-            let call =
-                Call { program: round::program(&self.tuning), params: params.words(), sources, grid: params.grid() };
-            // Products of many rows that read it packed need no other.
-            let many: Vec<_> =
-                self.packs_all(slot, rest).then(|| self.pack(slot, BLOCK, self.at + 1)).into_iter().collect();
-            let few = if many.is_empty() { Vec::new() } else { vec![call.clone()] };
-            let calls = ByRows { single: vec![call], few, many };
-            self.plan.calls.push(Planned { phase: self.phase, calls });
-        }
-        Ok(())
-    }
-
-    /// Plans one operation; only a norm rounds what it writes itself.
-    fn exact(&mut self, op: &Op, round: bool) -> Result<(), BackendError> {
         match op {
             Op::Embed { table, scale, output } => self.embed(*table, *scale, *output),
             Op::RmsNorm { input, weight, group, epsilon, output } => {
-                self.rms_norm(*input, *weight, *group, *epsilon, *output, round);
+                self.rms_norm(*input, *weight, *group, *epsilon, *output);
                 Ok(())
             }
             Op::MatMul { weight, bias, scale, residual, input, output } => {
@@ -126,8 +99,7 @@ impl Planner<'_> {
         Ok(())
     }
 
-    fn rms_norm(&mut self, input: Slot, weight: Weight, group: usize, epsilon: f32, output: Slot, round: bool) {
-        let rounded = round.then_some(group);
+    fn rms_norm(&mut self, input: Slot, weight: Weight, group: usize, epsilon: f32, output: Slot) {
         let params = rms_norm::Params {
             row_limit: self.row_limit(),
             groups: (self.width(input) / group.max(1)) as u32,
@@ -140,7 +112,7 @@ impl Planner<'_> {
         if input != output {
             sources.push(Source::Slot(input.0));
         }
-        let program = rms_norm::program(input == output, rounded, &self.tuning);
+        let program = rms_norm::program(input == output, &self.tuning);
         self.push(program, params.words(), sources, params.grid());
     }
 

@@ -4,7 +4,7 @@ use nearside_engine::backend::BackendError;
 use nearside_engine::graph::{Op, Slot, Weight};
 
 use super::fusion::replaces;
-use super::{ByRows, Call, Packed, Phase, Planned, Planner, rounding, stride, unsupported};
+use super::{ByRows, Call, Packed, Planned, Planner, stride, unsupported};
 use crate::binding::{MatrixId, Source};
 use crate::kernels::matmul::{self, Residual, Shape};
 use crate::kernels::pack;
@@ -21,15 +21,6 @@ struct Rows {
     width: usize,
 }
 
-impl Rows {
-    fn slot(self) -> Option<Slot> {
-        match self.source {
-            Source::Slot(slot) => Some(Slot(slot)),
-            _ => None,
-        }
-    }
-}
-
 /// One product of rows and a matrix.
 struct Product<'a> {
     matrix: &'a Matrix,
@@ -38,8 +29,6 @@ struct Product<'a> {
     scale: f32,
     residual: Option<Rows>,
     input: Rows,
-    /// Where the largest magnitudes of the input's blocks are, if one token's input is rounded here.
-    peaks: Option<u32>,
     output: Rows,
 }
 
@@ -57,7 +46,6 @@ impl Planner<'_> {
         input: Slot,
         output: Slot,
     ) -> Result<(), BackendError> {
-        let peaks = self.unrounded.filter(|(slot, _)| *slot == input).map(|(_, peaks)| peaks);
         let (input, output) = (self.rows(input), self.rows(output));
         self.product(&Product {
             matrix: self.matrix(weight)?,
@@ -66,7 +54,6 @@ impl Planner<'_> {
             scale,
             residual: residual.map(|slot| self.rows(slot)),
             input,
-            peaks,
             output,
         })?;
         let adapters = self.adapters;
@@ -81,7 +68,6 @@ impl Planner<'_> {
                     scale: 1.0,
                     residual: None,
                     input,
-                    peaks: None,
                     output: narrow,
                 })?;
                 self.product(&Product {
@@ -91,7 +77,6 @@ impl Planner<'_> {
                     scale: scale * factor,
                     residual: Some(output),
                     input: narrow,
-                    peaks: None,
                     output,
                 })?;
             }
@@ -99,43 +84,34 @@ impl Planner<'_> {
         Ok(())
     }
 
-    /// Whether many rows of a slot are packed before they are multiplied with a matrix.
-    fn packs(&self, matrix: &Matrix, slot: Slot) -> bool {
-        self.tuning.tiles.is_some_and(|tiles| tiles.packed.is_some())
-            && matches!(self.phase, Phase::Body | Phase::Tail)
-            && matrix.packing.levels.is_some()
-            && matrix.columns == self.width(slot)
-    }
-
-    /// Whether nothing but such products reads a slot before these operations replace it.
-    pub(super) fn packs_all(&self, slot: Slot, rest: &[Op]) -> bool {
-        let packs = |weight| self.matrix(weight).is_ok_and(|matrix| self.packs(matrix, slot));
-        rounding::rounds(self.graph, slot, rest, packs)
-    }
-
-    /// Whether a slot lies packed, as it is now.
-    fn lies_packed(&self, slot: Slot, block: usize) -> bool {
+    /// Whether rows lie packed, as they are now.
+    fn lies_packed(&self, rows: Rows, block: usize) -> bool {
         self.packed.is_some_and(|packed| {
             let since = self.graph.ops.get(packed.from..self.at).unwrap_or_default();
-            packed.slot == slot && packed.block == block && !since.iter().any(|op| writes(op, slot))
+            let same = rows.source == Source::Slot(packed.slot.0) && packed.block == block;
+            same && !since.iter().any(|op| writes(op, packed.slot))
         })
     }
 
-    /// What packs many rows of a slot, which lie so from an operation on.
-    pub(super) fn pack(&mut self, slot: Slot, block: usize, from: usize) -> Call {
-        self.packed = Some(Packed { slot, block, from });
-        let units = self.stride(slot) / UNIT as u32;
-        let params = pack::Params { row_limit: self.row_limit(), units, stride: self.stride(slot) / 4 };
+    /// What packs rows, which lie so from now on.
+    fn pack(&mut self, rows: Rows, block: usize) -> Call {
+        self.packed = match rows.source {
+            Source::Slot(slot) => Some(Packed { slot: Slot(slot), block, from: self.at }),
+            _ => None,
+        };
+        let stride = stride(rows.width);
+        let params =
+            pack::Params { row_limit: self.row_limit(), units: (stride / UNIT) as u32, stride: stride as u32 / 4 };
         Call {
             program: pack::program(block),
             params: params.words(),
-            sources: vec![Source::Slot(slot.0), Source::Packed],
+            sources: vec![rows.source, Source::Packed],
             grid: params.grid(),
         }
     }
 
     fn product(&mut self, product: &Product<'_>) -> Result<(), BackendError> {
-        let Product { matrix, id, bias, scale, residual, input, peaks, output } = *product;
+        let Product { matrix, id, bias, scale, residual, input, output } = *product;
         let packing = matrix.packing;
         let units = packing.units(matrix.columns);
         if stride(input.width) < units * UNIT {
@@ -146,12 +122,9 @@ impl Planner<'_> {
             Some(rows) if rows.source == output.source => Residual::Output,
             Some(_) => Residual::Separate,
         };
-        let packs = input.slot().filter(|slot| self.packs(matrix, *slot));
-        let shapes = (Shape::single(units as u32, &self.tuning), Shape::many(packing, packs.is_some(), &self.tuning));
-        let mut before = packs.and_then(|slot| {
-            let block = pack::block(packing);
-            (!self.lies_packed(slot, block)).then(|| self.pack(slot, block, self.at))
-        });
+        let shapes = (Shape::single(units as u32, &self.tuning), Shape::many(packing, &self.tuning));
+        let packed = shapes.1.packed(packing).filter(|_| self.several_rows());
+        let mut before = packed.and_then(|block| (!self.lies_packed(input, block)).then(|| self.pack(input, block)));
         for (index, piece) in matrix.pieces.iter().enumerate() {
             let mut params = matmul::Params {
                 row_limit: self.row_limit(),
@@ -164,7 +137,6 @@ impl Planner<'_> {
                 residual_stride: residual.map_or(0, |rows| stride(rows.width) as u32),
                 scale,
                 first_group: piece.first_group as u32,
-                peaks: peaks.unwrap_or(0),
             };
             let mut sources = vec![
                 Source::Quants { matrix: id, piece: index },
@@ -176,20 +148,20 @@ impl Planner<'_> {
             if let (Residual::Separate, Some(rows)) = (added, residual) {
                 sources.push(rows.source);
             }
-            let call = |params: &matmul::Params, sources: &[Source], shape: Shape, round: bool| Call {
-                program: matmul::program(packing, shape, bias.is_some(), added, round),
+            let call = |params: &matmul::Params, sources: &[Source], shape: Shape| Call {
+                program: matmul::program(packing, shape, bias.is_some(), added),
                 params: params.words(),
-                sources: sources.iter().copied().chain(round.then_some(Source::Peaks)).collect(),
+                sources: sources.to_vec(),
                 grid: shape.grid(params),
             };
             let few = Shape::few(units as u32, &self.tuning).filter(|_| self.several_rows());
-            let few = few.map(|shape| call(&params, &sources, shape, false)).into_iter().collect();
-            let single = vec![call(&params, &sources, shapes.0, peaks.is_some())];
-            if shapes.1.packed() {
-                params.input_stride = units as u32;
+            let few = few.map(|shape| call(&params, &sources, shape)).into_iter().collect();
+            let single = vec![call(&params, &sources, shapes.0)];
+            if packed.is_some() {
+                params.input_stride = (stride(input.width) / UNIT) as u32;
                 sources[INPUT] = Source::Packed;
             }
-            let many = self.several_rows().then(|| call(&params, &sources, shapes.1, false));
+            let many = self.several_rows().then(|| call(&params, &sources, shapes.1));
             let many = before.take().into_iter().chain(many).collect();
             self.plan.calls.push(Planned { phase: self.phase, calls: ByRows { single, few, many } });
         }

@@ -5,8 +5,7 @@ use nearside_engine::graph::{CacheShape, Op, Weight};
 
 use super::Model;
 use crate::kernels::pair::Pair;
-use crate::kernels::{attention, embed, matmul, pack, part, rms_norm, rope, round, store_cache};
-use crate::plan::rounding;
+use crate::kernels::{attention, embed, matmul, part, rms_norm, rope, round, store_cache};
 use crate::quants::packing;
 
 /// The graph by the plain functions.
@@ -19,22 +18,13 @@ pub(crate) struct Plain<'a> {
     caches: Vec<[Vec<Vec<f32>>; 2]>,
     /// What adapters change, each times its factor.
     pub(crate) changes: Vec<(LowRank, f32)>,
-    /// Whether inputs are packed before they are multiplied, but for the head.
-    pub(crate) packed: bool,
 }
 
 impl<'a> Plain<'a> {
     /// One conversation, whose past is kept in a format.
     pub(crate) fn new(model: &'a Model, format: CacheFormat) -> Self {
         let caches = vec![[Vec::new(), Vec::new()]; model.graph.caches.len()];
-        Self {
-            model,
-            format,
-            slots: vec![Vec::new(); model.graph.slots.len()],
-            caches,
-            changes: Vec::new(),
-            packed: false,
-        }
+        Self { model, format, slots: vec![Vec::new(); model.graph.slots.len()], caches, changes: Vec::new() }
     }
 
     fn vector(&self, weight: Weight) -> &[f32] {
@@ -49,9 +39,8 @@ impl<'a> Plain<'a> {
     /// The logits of so many last rows.
     pub(crate) fn rows(&mut self, position: usize, tokens: &[u32], count: usize) -> Vec<Vec<f32>> {
         let model = self.model;
-        for (index, op) in model.graph.ops.iter().enumerate() {
+        for op in &model.graph.ops {
             self.op(op, position, tokens, count);
-            self.round(index);
         }
         self.slots[model.graph.logits.0].clone()
     }
@@ -73,22 +62,6 @@ impl<'a> Plain<'a> {
         }
     }
 
-    /// Rounds what an operation wrote if only products read it that want that, and no adapter changes those.
-    fn round(&mut self, index: usize) {
-        let graph = &self.model.graph;
-        let wants = |weight: Weight| {
-            let applies = round::applies(self.model.tensors[weight.0].data_type, graph.weights[weight.0].columns);
-            applies && self.changes.iter().all(|(change, _)| change.weight != weight)
-        };
-        if let Some(slot) = rounding::roundable(graph, &graph.ops[index])
-            && rounding::rounds(graph, slot, &graph.ops[index + 1..], wants)
-        {
-            for row in &mut self.slots[slot.0] {
-                round::plain(row);
-            }
-        }
-    }
-
     fn op(&mut self, op: &Op, position: usize, tokens: &[u32], count: usize) {
         match op {
             Op::Embed { table, scale, output } => {
@@ -101,11 +74,8 @@ impl<'a> Plain<'a> {
             }
             Op::MatMul { weight, bias, scale, residual, input, output } => {
                 let packing = packing(self.model.tensors[weight.0].data_type);
-                let block = packing.filter(|packing| packing.levels.is_some()).map(pack::block);
-                let block = block.filter(|_| self.packed && *output != self.model.graph.logits);
                 let rows = self.slots[input.0].iter().enumerate().map(|(row, values)| {
-                    let mut rounded = values.clone();
-                    block.inspect(|block| round::plain_blocks(&mut rounded, *block));
+                    let rounded = packing.map_or_else(Vec::new, |packing| round::plain_for(packing, values));
                     let bias = bias.map(|bias| self.vector(bias));
                     let residual = residual.map(|slot| self.slots[slot.0][row].as_slice());
                     let mut product = matmul::plain(&self.model.weights[weight.0], &rounded, *scale, bias, residual);
