@@ -39,7 +39,8 @@ pub(crate) struct CommonArguments {
     #[arg(long, global = true, hide = true, value_name = "FAULT", value_parser = fault)]
     pub(crate) gpu_fault: Option<Fault>,
 
-    /// The only tile in which the GPU multiplies many tokens, so that a measurement sees each
+    /// The only tile in which the GPU multiplies many tokens, so that a measurement sees each; few are multiplied in
+    /// packed integers if the tile is of those
     #[arg(long, global = true, hide = true, value_name = "TILE")]
     pub(crate) gpu_tile: Option<Tile>,
 }

@@ -59,7 +59,8 @@ pub struct GpuOptions {
     /// What goes wrong; nothing but in a test.
     #[doc(hidden)]
     pub fault: Option<Fault>,
-    /// The only tile for formats that it can hold, so that a test sees each.
+    /// The only tile for formats that it can hold, so that a test sees each. Few tokens are multiplied in packed
+    /// integers if it is of those.
     #[doc(hidden)]
     pub tile: Option<Tile>,
 }
@@ -124,6 +125,8 @@ pub(crate) struct Tuning {
     pub(crate) rows: u32,
     /// Tokens of one invocation where they are not.
     pub(crate) tokens: u32,
+    /// Whether their products are of packed integers, where weights are.
+    pub(crate) packed: bool,
     /// Operations a second that were measured for products with many tokens; 0 before that.
     pub(crate) rate: u64,
 }
@@ -133,10 +136,30 @@ impl Tuning {
     pub(crate) fn new(facts: &AdapterFacts, software: bool) -> Self {
         let subgroups = facts.subgroups;
         if software {
-            Self { norm_threads: 16, subgroups, split: 1, slices: 4, tiles: None, rows: 4, tokens: 8, rate: 0 }
+            Self {
+                norm_threads: 16,
+                subgroups,
+                split: 1,
+                slices: 4,
+                tiles: None,
+                rows: 4,
+                tokens: 8,
+                packed: false,
+                rate: 0,
+            }
         } else {
             let tiles = Some(Tiles::only(tiles::WIDE));
-            Self { norm_threads: 64, subgroups, split: 16, slices: 32, tiles, rows: 1, tokens: 4, rate: 0 }
+            Self {
+                norm_threads: 64,
+                subgroups,
+                split: 16,
+                slices: 32,
+                tiles,
+                rows: 1,
+                tokens: 4,
+                packed: false,
+                rate: 0,
+            }
         }
     }
 }
@@ -181,14 +204,18 @@ impl GpuBackend {
         let mut gpu = open(&options).await?;
         self_check::run(&gpu, options.fault).await?;
         tune::tune(&mut gpu, options.tile).await?;
-        if let Some(tiles) = gpu.tuning.tiles.filter(|tiles| tiles.packed.is_some())
+        let tiles = gpu.tuning.tiles;
+        if (gpu.tuning.packed || tiles.is_some_and(|tiles| tiles.packed.is_some()))
             && let Err(error) = self_check::run(&gpu, None).await
         {
             if options.tile.is_some() {
                 return Err(error);
             }
-            // A driver that has only these wrong is good for all others.
-            tune::tune(&mut gpu, Some(tiles.floats)).await?;
+            // A driver that has only packed integers wrong is good for all others.
+            gpu.tuning.packed = false;
+            if let Some(tiles) = tiles {
+                tune::tune(&mut gpu, Some(tiles.floats)).await?;
+            }
         }
         if let Some(Fault::LostAfter(steps)) = options.fault {
             gpu.lost_after = Some(steps);
@@ -229,6 +256,7 @@ impl Backend for GpuBackend {
             ("shader-f16", facts.f16),
             ("subgroups", facts.subgroups),
             ("packed-dots", facts.packed_dots),
+            ("packed-rows", self.gpu.tuning.packed),
             ("software", facts.software),
         ];
         let known = features.iter().filter(|feature| feature.1).map(|feature| feature.0.to_owned());

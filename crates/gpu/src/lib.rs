@@ -22,11 +22,11 @@
 //! 32 bits; halves are unpacked with WGSL's own functions. Subgroups, where the adapter has them and
 //! [`GpuOptions`] allows, shorten what a whole workgroup adds up or compares. With `shader-f16` decoded weights may
 //! wait as halves in workgroup memory; sums are taken in 32 bits all the same. Where WGSL has dot products of packed
-//! 8-bit integers, there are tiles that multiply so: inputs are packed once for all products that read them, with a
-//! scale for each 256 elements or 32, weights are unpacked to bytes instead of floats, and scales are multiplied
-//! once for 32 elements or 16. Which tile the products of a prompt are computed in is measured when the adapter is
-//! opened, and the backend's features name it; how many tokens a step takes follows from the rate: no dispatch
-//! should keep a page's screen waiting.
+//! 8-bit integers, products of one token and of many can be computed so: weights are unpacked to bytes instead of
+//! floats, and scales are multiplied once for 32 elements or 16. Which tile the products of a prompt are computed in,
+//! and whether those of few tokens are of packed integers, is measured when the adapter is opened, and the backend's
+//! features name it; how many tokens a step takes follows from the rate: no dispatch should keep a page's screen
+//! waiting.
 //!
 //! An adapter is trusted after it has done a small computation rightly: [`GpuBackend::probe`] fails with
 //! the reason otherwise, and the caller takes the CPU. A device that goes away is an error at the next

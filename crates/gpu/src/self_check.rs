@@ -32,7 +32,7 @@ const PROMPT: [TokenId; 3] = [17, 80, 3];
 const TOLERANCE: f32 = 0.02;
 
 /// Fails with the reason if the adapter computes wrongly, or as if it did. Where many tokens are multiplied in
-/// packed integers, the prompt is long enough for that.
+/// packed integers, a prompt that is long enough for that comes first.
 pub(crate) async fn run(gpu: &Gpu, fault: Option<Fault>) -> Result<(), BackendError> {
     let model = model();
     match fault {
@@ -92,15 +92,18 @@ async fn check(gpu: &Gpu, model: &Model, expected: &Model) -> Result<(), Backend
     let gguf = Gguf::new(3, Metadata::default(), model.tensors.clone());
     let file = WeightFile { gguf: &gguf, bytes: &model.bytes as &dyn ByteSource };
     let packed = gpu.tuning.tiles.is_some_and(|tiles| tiles.packed.is_some());
-    let length = if packed { FEW + 1 } else { PROMPT.len() };
-    let prompt: Vec<TokenId> = PROMPT.into_iter().cycle().take(length).collect();
-    let options = ExecutorOptions { batch: OPTIONS.batch.max(length), ..OPTIONS };
+    let many: Vec<TokenId> = PROMPT.into_iter().cycle().take(if packed { FEW + 1 } else { 0 }).collect();
+    let options = ExecutorOptions { batch: OPTIONS.batch.max(many.len()), ..OPTIONS };
     let mut executor = load(gpu, &model.graph, file, options, &mut |_, _| ControlFlow::Continue(())).await?;
     let cache = executor.create_cache()?;
     let mut plain = Plain::new(expected, OPTIONS.cache);
-    let inputs = [StepInput::Tokens(&prompt), StepInput::Sampled];
-    let (mut position, mut tokens) = (0, prompt.clone());
-    for input in inputs {
+    let prompts = [&many[..], &PROMPT].into_iter().filter(|prompt| !prompt.is_empty());
+    let steps = prompts.map(|prompt| (StepInput::Tokens(prompt), prompt.to_vec()));
+    let (mut position, mut tokens) = (0, Vec::new());
+    for (input, given) in steps.chain([(StepInput::Sampled, Vec::new())]) {
+        if !given.is_empty() {
+            tokens = given;
+        }
         let ticket = executor.submit(Step { cache, position, input, want: Want::Sample(&[RULE], 16) })?;
         let found = executor.collect(ticket).await?.choices;
         let logits = plain.step(position, &tokens);
@@ -159,7 +162,7 @@ mod tests {
             pollster::block_on(run(gpu, None)).expect("the adapter computes rightly");
             println!("checked in {:?}", start.elapsed());
             if gpu.facts.packed_dots {
-                let tuning = Tuning { tiles: Some(Tiles::only(PACKED_SMALL)), ..gpu.tuning };
+                let tuning = Tuning { tiles: Some(Tiles::only(PACKED_SMALL)), packed: true, ..gpu.tuning };
                 let packed = Gpu { tuning, ..gpu.clone() };
                 pollster::block_on(run(&packed, None)).expect("in packed integers too");
             }

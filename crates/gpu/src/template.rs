@@ -73,14 +73,14 @@ fn extent(lines: &[&str], start: usize) -> (Option<usize>, usize) {
     (alternative, lines.len())
 }
 
-/// A text whose own names, and those of the planes that it reads, end in a number, so that it can stand
-/// beside another of its kind.
+/// A text whose own names, and those of the planes that it reads and of what directs it, end in a number, so that it
+/// can stand beside another of its kind.
 pub(crate) fn suffixed(text: &str, number: usize) -> String {
     let declared = text.lines().filter_map(|line| {
         let rest = ["fn ", "struct ", "const "].iter().find_map(|keyword| line.strip_prefix(keyword))?;
         rest.split(|symbol: char| !is_name(symbol)).next()
     });
-    let names: Vec<&str> = declared.chain(["quants", "extras"]).collect();
+    let names: Vec<&str> = declared.chain(["quants", "extras", "TWO_SCALES", "MINIMA"]).collect();
     let mut output = String::new();
     let mut rest = text;
     while !rest.is_empty() {

@@ -1,4 +1,5 @@
-//! What is measured of an adapter when it is opened: which tile its products are fastest in, and how fast they are.
+//! What is measured of an adapter when it is opened: which tile its products are fastest in, how fast they are, and
+//! whether those of few tokens are faster in packed integers.
 
 use nearside_engine::backend::{BackendError, ExecutorOptions};
 use nearside_engine::graph::{Graph, Op};
@@ -29,7 +30,7 @@ const MOST_TOKENS: usize = 1024;
 
 /// Seconds that a measurement should take, since the clocks of browsers are coarse, and the most products in it.
 const ENOUGH: f64 = 2e-3;
-const MOST_REPEATS: u32 = 64;
+const MOST_REPEATS: u32 = 1024;
 
 /// Chooses the tiles, or takes the only one that there may be, and notes the rate. An adapter that fails here fails
 /// later, and says so then.
@@ -40,6 +41,7 @@ pub(crate) async fn tune(gpu: &mut Gpu, only: Option<Tile>) -> Result<(), Backen
             return Err(BackendError::Unsupported { what, backend: "GPU", remedy });
         }
         gpu.tuning.tiles = Some(Tiles::only(tile));
+        gpu.tuning.packed = tile.packed();
         if gpu.facts.software {
             return Ok(());
         }
@@ -47,6 +49,10 @@ pub(crate) async fn tune(gpu: &mut Gpu, only: Option<Tile>) -> Result<(), Backen
     let Some(packing) = packing(DataType::Q4K) else { return Ok(()) };
     let mut allocations = Allocations::new(gpu);
     let bench = Bench::new(gpu, packing, &mut allocations).await?;
+    if only.is_none() && gpu.facts.packed_dots {
+        let floats = bench.few_seconds(gpu, packing, false).await?;
+        gpu.tuning.packed = bench.few_seconds(gpu, packing, true).await? < floats;
+    }
     let Some(first) = gpu.tuning.tiles else {
         let shape = Shape::many(packing, &gpu.tuning);
         let seconds = bench.seconds(gpu, packing, shape, 16).await?;
@@ -153,6 +159,15 @@ impl Bench {
 
     fn operations(&self, tokens: usize) -> u64 {
         2 * (self.rows * COLUMNS * tokens) as u64
+    }
+
+    /// What a product with one token takes and one with as many as an invocation has, in packed integers or not.
+    async fn few_seconds(&self, gpu: &Gpu, packing: &Packing, packed: bool) -> Result<f64, BackendError> {
+        let tuning = Tuning { packed, ..gpu.tuning };
+        let units = (COLUMNS / UNIT) as u32;
+        let one = self.seconds(gpu, packing, Shape::single(units, &tuning), 1).await?;
+        let several = Shape::few(units, &tuning).unwrap_or_else(|| Shape::many(packing, &tuning));
+        Ok(one + self.seconds(gpu, packing, several, tuning.tokens as usize).await?)
     }
 
     /// What a product with so many tokens takes: the best of two measurements, each of as many products as it takes

@@ -81,8 +81,9 @@ fn packed_inputs_are_shared_by_their_products() {
 fn few_and_many_rows_take_other_kernels_on_a_gpu() {
     let model = model();
     each_gpu(|gpu| {
-        // As if it were no program on the CPU.
-        let gpu = Gpu { tuning: Tuning::new(&gpu.facts, false), ..gpu.clone() };
+        // As if it were no program on the CPU, and one that is best with packed integers where it has them.
+        let packed = gpu.facts.packed_dots && gpu.facts.f16;
+        let gpu = Gpu { tuning: Tuning { packed, ..Tuning::new(&gpu.facts, false) }, ..gpu.clone() };
         let options = ExecutorOptions { batch: 20, ..OPTIONS };
         let mut executor = load_with(&gpu, &model, options);
         let cache = executor.create_cache().expect("room");

@@ -3,7 +3,8 @@
 use nearside_engine::graph::Activation;
 
 use super::matmul::Split;
-use super::{Access, Grid, Program, activation, reduce, round};
+use super::stage::Stage;
+use super::{Access, Grid, Program, activation, reduce};
 use crate::adapter::Tuning;
 use crate::quants::Packing;
 
@@ -56,11 +57,11 @@ impl Params {
 /// Bindings: quants, extras, input, output.
 pub(crate) fn program(packing: &Packing, activation: Activation, split: Split) -> Program {
     use Access::{Read, Write};
-    let (mut definitions, stage) = round::staged(&[packing], 1);
+    let Stage { mut definitions, decoders, shared } = Stage::new(&[packing], 1, split.packed);
     definitions.extend(split.definitions(1));
     definitions.push(activation::definition(activation));
-    let own = [packing.shader, activation::ACTIVATION, reduce::SLICES, include_str!("gate_up.wgsl")];
-    let parts = [&own[..], stage].concat();
+    let own = [activation::ACTIVATION, reduce::SLICES, include_str!("gate_up.wgsl")];
+    let parts: Vec<&str> = decoders.iter().map(String::as_str).chain(shared).chain(own).collect();
     Program::new("gate_up", &parts, &definitions, [(2, Read), (3, Read), (4, Read), (5, Write)])
 }
 
@@ -110,8 +111,10 @@ mod tests {
         for packing in packings().step_by(4) {
             let both = Matrix::random(packing, 576, packing.elements * 3, 15);
             each_gpu(|gpu| {
-                check(gpu, &both, Activation::Silu, Split { rows: 2, split: 1 });
-                check(gpu, &both, Activation::GeluTanh, Split { rows: 1, split: 4 });
+                for packed in [false, gpu.facts.packed_dots] {
+                    check(gpu, &both, Activation::Silu, Split { rows: 2, slices: 1, packed });
+                    check(gpu, &both, Activation::GeluTanh, Split { rows: 1, slices: 4, packed });
+                }
             });
         }
     }

@@ -50,17 +50,22 @@ fn main(
 //@end
     for (var first = 0u; first < params.units; first += STRETCH) {
         let units = min(params.units - first, STRETCH);
-//@if BLOCK0
-        stage(from_input + first * 8u, 0u, units, BLOCK0, local);
+//@if BLOCK
+        stage(from_input + first * 8u, 0u, units, BLOCK, local);
 //@end
         for (var unit = slice; unit < units; unit += SLICES) {
 //@for R in ROWS
             let gate_block$R = load_block(gate_row$R + first + unit, lane);
             let up_block$R = load_block(up_row$R + first + unit, lane);
 //@end
+//@if BYTES
+//@for R in ROWS
+            sum$R += Sum(product_of(bytes_of(gate_block$R), unit), product_of(bytes_of(up_block$R), unit));
+//@end
+//@else
             for (var part = 0u; part < 4u; part++) {
                 let at = unit * 8u + part * 2u;
-//@if BLOCK0
+//@if BLOCK
                 let low = staged[at];
                 let high = staged[at + 1u];
 //@else
@@ -76,6 +81,7 @@ fn main(
                 );
 //@end
             }
+//@end
         }
     }
     let sums = met(

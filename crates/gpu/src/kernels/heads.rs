@@ -1,7 +1,8 @@
 //! The products that give one token's queries, keys and values, all in one go.
 
 use super::matmul::Split;
-use super::{Access, Grid, Program, reduce, round};
+use super::stage::Stage;
+use super::{Access, Grid, Program, reduce};
 use crate::quants::Packing;
 use crate::template::suffixed;
 
@@ -42,11 +43,10 @@ impl Params {
 pub(crate) fn program(packings: &[&Packing], bias: bool, split: Split) -> Program {
     use Access::{Read, Write};
     let second = packings.len() > 1;
-    let decoders: Vec<String> =
-        packings.iter().enumerate().map(|(index, packing)| suffixed(packing.shader, index)).collect();
+    let Stage { mut definitions, decoders, shared } = Stage::new(packings, 1, split.packed);
+    let decoders: Vec<String> = decoders.iter().enumerate().map(|(index, text)| suffixed(text, index)).collect();
     let own = [reduce::SLICES, include_str!("heads.wgsl")];
-    let (mut definitions, stage) = round::staged(packings, 1);
-    let parts: Vec<&str> = decoders.iter().map(String::as_str).chain(own).chain(stage.iter().copied()).collect();
+    let parts: Vec<&str> = decoders.iter().map(String::as_str).chain(shared).chain(own).collect();
     definitions.extend(split.definitions(1));
     definitions.extend([
         ("BIAS", u32::from(bias)),
@@ -123,8 +123,10 @@ mod tests {
             let [first, second] = pair else { continue };
             let matrices = [Matrix::random(first, 83, 256, 3), Matrix::random(second, 40, 256, 4)];
             each_gpu(|gpu| {
-                check(gpu, &matrices, true, Split { rows: 1, split: 4 });
-                check(gpu, &matrices[..1], false, Split { rows: 4, split: 1 });
+                for packed in [false, gpu.facts.packed_dots] {
+                    check(gpu, &matrices, true, Split { rows: 1, slices: 4, packed });
+                    check(gpu, &matrices[..1], false, Split { rows: 4, slices: 1, packed });
+                }
             });
         }
     }

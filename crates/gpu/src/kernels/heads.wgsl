@@ -79,6 +79,11 @@ fn main(
 //@for R in ROWS
                 let block$R = load_block$F(row$R + first + unit, lane);
 //@end
+//@if BYTES$F
+//@for R in ROWS
+                sum$R += product_of$F(bytes_of$F(block$R), unit);
+//@end
+//@else
                 for (var part = 0u; part < 4u; part++) {
                     let at = unit * 8u + part * 2u;
 //@if BLOCK$F
@@ -93,6 +98,7 @@ fn main(
                     sum$R += dot(values$R[0], low) + dot(values$R[1], high);
 //@end
                 }
+//@end
             }
         }
     }

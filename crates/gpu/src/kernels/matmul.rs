@@ -1,5 +1,6 @@
 //! Products with a weight matrix: row by row for few tokens, in tiles for many.
 
+use super::stage::Stage;
 use super::tiles::Tile;
 use super::{Access, Grid, Program, reduce, round};
 use crate::adapter::Tuning;
@@ -49,11 +50,15 @@ impl Params {
     }
 }
 
-/// How many rows an invocation takes, and into how many slices a row is split.
+/// How the products of few tokens are shared out and computed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Split {
+    /// Weight rows of one invocation.
     pub(crate) rows: u32,
-    pub(crate) split: u32,
+    /// Slices of a row.
+    pub(crate) slices: u32,
+    /// Whether they are of packed integers, where weights are.
+    pub(crate) packed: bool,
 }
 
 impl Split {
@@ -61,18 +66,18 @@ impl Split {
     pub(crate) fn single(units: u32, tuning: &Tuning) -> Self {
         // A slice should have some units of its own, or the reduction costs more than it gains.
         let slices = (units / 2).max(1).ilog2();
-        Self { rows: tuning.rows, split: (1 << slices).min(tuning.split) }
+        Self { rows: tuning.rows, slices: (1 << slices).min(tuning.split), packed: tuning.packed }
     }
 
     /// Groups of rows of one workgroup.
     pub(super) fn groups(self) -> u32 {
-        threads(self.split) / (16 * self.split) * self.rows
+        threads(self.slices) / (16 * self.slices) * self.rows
     }
 
     /// What a kernel is told of it that finds so many sums of each row. Sixteen rows lie side by side.
     pub(super) fn definitions(self, sums: u32) -> Vec<Definition> {
-        let own = [("THREADS", threads(self.split)), ("ROWS", self.rows)];
-        own.into_iter().chain(reduce::slices(self.split, 16, self.rows * sums)).collect()
+        let own = [("THREADS", threads(self.slices)), ("ROWS", self.rows)];
+        own.into_iter().chain(reduce::slices(self.slices, 16, self.rows * sums)).collect()
     }
 }
 
@@ -87,8 +92,8 @@ pub(crate) enum Residual {
 /// Which kernel, and its shape.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Shape {
-    /// So many weight rows and tokens for each invocation, so many slices of a row.
-    Rows { rows: u32, tokens: u32, split: u32 },
+    /// So many tokens for each invocation.
+    Rows { tokens: u32, split: Split },
     /// Many of both, with workgroup memory.
     Tiled(Tile),
 }
@@ -96,22 +101,21 @@ pub(crate) enum Shape {
 impl Shape {
     /// The shape for one token.
     pub(crate) fn single(units: u32, tuning: &Tuning) -> Self {
-        let Split { rows, split } = Split::single(units, tuning);
-        Self::Rows { rows, tokens: 1, split }
+        Self::Rows { tokens: 1, split: Split::single(units, tuning) }
     }
 
     /// The shape for a few, where it is not the one for several: a tile of so few is mostly empty.
     pub(crate) fn few(units: u32, tuning: &Tuning) -> Option<Self> {
-        let Split { rows, split } = Split::single(units, tuning);
-        tuning.tiles.map(|_| Self::Rows { rows, tokens: tuning.tokens, split })
+        tuning.tiles.map(|_| Self::Rows { tokens: tuning.tokens, split: Split::single(units, tuning) })
     }
 
     /// The shape for several.
     pub(crate) fn many(packing: &Packing, tuning: &Tuning) -> Self {
-        match tuning.tiles {
-            Some(tiles) => Self::Tiled(tiles.fitting(packing)),
-            None => Self::Rows { rows: tuning.rows, tokens: tuning.tokens, split: 1 },
+        if let Some(tiles) = tuning.tiles {
+            return Self::Tiled(tiles.fitting(packing));
         }
+        let split = Split { rows: tuning.rows, slices: 1, packed: tuning.packed };
+        Self::Rows { tokens: tuning.tokens, split }
     }
 
     /// How many elements share a scale in what has to be packed before, if the input has.
@@ -121,8 +125,8 @@ impl Shape {
 
     pub(crate) fn grid(self, params: &Params) -> Grid {
         match self {
-            Self::Rows { rows, tokens, split } => {
-                Grid::Tiles { per_tile: params.groups.div_ceil(Split { rows, split }.groups()), rows: tokens }
+            Self::Rows { tokens, split } => {
+                Grid::Tiles { per_tile: params.groups.div_ceil(split.groups()), rows: tokens }
             }
             Self::Tiled(tile) => Grid::Tiles { per_tile: params.rows.div_ceil(tile.rows()), rows: tile.tokens() },
         }
@@ -146,14 +150,14 @@ pub(crate) fn program(packing: &Packing, shape: Shape, bias: bool, residual: Res
         .chain(bias.then_some((6, Read)))
         .chain((residual == Residual::Separate).then_some((7, Read)));
     match shape {
-        Shape::Rows { rows, tokens, split } => {
-            let unrolled = tokens * rows <= 4;
-            let (mut definitions, stage) = round::staged(&[packing], tokens);
-            definitions.extend(Split { rows, split }.definitions(tokens));
+        Shape::Rows { tokens, split } => {
+            let unrolled = tokens * split.rows <= 4;
+            let Stage { mut definitions, decoders, shared } = Stage::new(&[packing], tokens, split.packed);
+            definitions.extend(split.definitions(tokens));
             definitions.extend([("UNROLLED", u32::from(unrolled)), ("PARTS", if unrolled { 4 } else { 1 })]);
             definitions.extend(added);
-            let own = [PRODUCT, packing.shader, reduce::SLICES, include_str!("matvec.wgsl")];
-            let parts = [&own[..], stage].concat();
+            let own = [PRODUCT, reduce::SLICES, include_str!("matvec.wgsl")];
+            let parts: Vec<&str> = decoders.iter().map(String::as_str).chain(shared).chain(own).collect();
             Program::new("matvec", &parts, &definitions, bindings)
         }
         Shape::Tiled(tile) => {
@@ -194,7 +198,7 @@ pub(crate) fn plain(
 mod tests {
     use nearside_gguf::DataType;
 
-    use super::{Params, Residual, Shape, plain, program};
+    use super::{Params, Residual, Shape, Split, plain, program};
     use crate::kernels::tiles::{self, Tile};
     use crate::kernels::{pack, round};
     use crate::quants::packing;
@@ -266,8 +270,24 @@ mod tests {
         close(&found, &matrix(&expected, stride), tolerance, &what);
     }
 
+    fn rows(rows: u32, tokens: u32, slices: u32) -> Shape {
+        Shape::Rows { tokens, split: Split { rows, slices, packed: false } }
+    }
+
+    fn packed_rows(rows: u32, tokens: u32, slices: u32) -> Shape {
+        Shape::Rows { tokens, split: Split { rows, slices, packed: true } }
+    }
+
     fn multiplies_packed(shape: Shape) -> bool {
-        matches!(shape, Shape::Tiled(tile) if tile.packed())
+        match shape {
+            Shape::Rows { split, .. } => split.packed,
+            Shape::Tiled(tile) => tile.packed(),
+        }
+    }
+
+    /// Whether the adapter can do a shape.
+    fn can(gpu: &Gpu, shape: Shape) -> bool {
+        gpu.facts.packed_dots || !multiplies_packed(shape)
     }
 
     /// Every tile that the adapter can do.
@@ -277,21 +297,37 @@ mod tests {
 
     #[test]
     fn every_format_and_shape_multiplies_right() {
-        let shapes = [
-            Shape::Rows { rows: 4, tokens: 1, split: 1 },
-            Shape::Rows { rows: 1, tokens: 1, split: 4 },
-            Shape::Rows { rows: 2, tokens: 4, split: 1 },
-            Shape::Rows { rows: 1, tokens: 4, split: 4 },
-        ];
+        let shapes = [rows(4, 1, 1), rows(1, 1, 4), rows(2, 4, 1), rows(1, 4, 4)];
         for packing in packings() {
             let weight = Matrix::random(packing, 83, packing.elements * 3, 5);
             each_gpu(|gpu| {
                 // One of the tiles for each format, all of them in the next test.
                 let packed = packing.levels.filter(|_| gpu.facts.packed_dots).map(|_| tiles::PACKED_SMALL);
                 let tiles = [Some(tiles::SMALL), packed].into_iter().flatten().map(Shape::Tiled);
-                for shape in shapes.into_iter().chain(tiles) {
-                    let tokens: &[usize] = if shape == shapes[0] || shape == shapes[1] { &[1] } else { &[1, 3, 17] };
+                let packed_rows = [packed_rows(1, 1, 4), packed_rows(2, 4, 1)];
+                let packed_rows = packed_rows.into_iter().filter(|shape| can(gpu, *shape) && packing.levels.is_some());
+                for shape in shapes.into_iter().chain(packed_rows).chain(tiles) {
+                    let tokens: &[usize] = match shape {
+                        Shape::Rows { tokens: 1, .. } => &[1],
+                        Shape::Rows { split, .. } if split.packed => &[3],
+                        _ => &[1, 3, 17],
+                    };
                     for &tokens in tokens {
+                        check(gpu, &weight, tokens, shape, false, Residual::None);
+                    }
+                }
+            });
+        }
+    }
+
+    #[test]
+    fn rows_longer_than_a_stretch_are_right() {
+        for (data_type, columns) in [(DataType::Q4K, 4352), (DataType::Q4_1, 4128), (DataType::Q2K, 2304)] {
+            let weight = Matrix::random(packing(data_type).expect("a known format"), 19, columns, 8);
+            each_gpu(|gpu| {
+                for shape in [rows(2, 1, 4), packed_rows(1, 1, 16), packed_rows(2, 4, 2)] {
+                    if can(gpu, shape) {
+                        let tokens = if matches!(shape, Shape::Rows { tokens: 1, .. }) { 1 } else { 5 };
                         check(gpu, &weight, tokens, shape, false, Residual::None);
                     }
                 }
@@ -320,16 +356,17 @@ mod tests {
         let weight = Matrix::random(packing(DataType::Q4_1).expect("a known format"), 5, 64, 9);
         each_gpu(|gpu| {
             for shape in [
-                Shape::Rows { rows: 2, tokens: 1, split: 2 },
-                Shape::Rows { rows: 4, tokens: 4, split: 1 },
+                rows(2, 1, 2),
+                rows(4, 4, 1),
+                packed_rows(2, 1, 2),
                 Shape::Tiled(tiles::SMALL),
                 Shape::Tiled(tiles::LARGE),
                 Shape::Tiled(tiles::PACKED_LARGE),
             ] {
-                if multiplies_packed(shape) && !gpu.facts.packed_dots {
+                if !can(gpu, shape) {
                     continue;
                 }
-                let tokens = if shape == (Shape::Rows { rows: 2, tokens: 1, split: 2 }) { 1 } else { 3 };
+                let tokens = if matches!(shape, Shape::Rows { tokens: 1, .. }) { 1 } else { 3 };
                 for residual in [Residual::None, Residual::Separate, Residual::Output] {
                     check(gpu, &weight, tokens, shape, true, residual);
                 }

@@ -33,13 +33,21 @@ fn main(
 //@end
     for (var first = 0u; first < params.units; first += STRETCH) {
         let units = min(params.units - first, STRETCH);
-//@if BLOCK0
-        stage(from0 + first * 8u, params.input_stride, units, BLOCK0, local);
+//@if BLOCK
+        stage(from0 + first * 8u, params.input_stride, units, BLOCK, local);
 //@end
         for (var unit = slice; unit < units; unit += SLICES) {
 //@for R in ROWS
             let block$R = load_block(block_row$R + first + unit, lane);
 //@end
+//@if BYTES
+//@for R in ROWS
+            let bytes$R = bytes_of(block$R);
+//@for T in TOKENS
+            sum$R_$T += product_of(bytes$R, $Tu * STRETCH + unit);
+//@end
+//@end
+//@else
             // With many sums, unrolling the parts of a unit too makes a program that compiles slowly; with
             // few, software adapters are a fifth faster unrolled.
 //@if UNROLLED
@@ -53,7 +61,7 @@ fn main(
 //@end
                 let at$P = unit * 8u + part$P * 2u;
 //@for T in TOKENS
-//@if BLOCK0
+//@if BLOCK
                 let low$P_$T = staged[$Tu * STRETCH * 8u + at$P];
                 let high$P_$T = staged[$Tu * STRETCH * 8u + at$P + 1u];
 //@else
@@ -69,6 +77,7 @@ fn main(
 //@end
 //@end
             }
+//@end
         }
     }
     let sums = met(

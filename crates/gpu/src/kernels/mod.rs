@@ -20,6 +20,7 @@ pub(crate) mod rope;
 pub(crate) mod rope_store;
 pub(crate) mod round;
 pub(crate) mod sample;
+mod stage;
 pub(crate) mod store_cache;
 pub(crate) mod tiles;
 

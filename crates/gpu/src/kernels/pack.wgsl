@@ -16,12 +16,6 @@ struct Params {
 var<workgroup> magnitudes: array<f32, THREADS>;
 var<workgroup> sums: array<f32, THREADS>;
 
-// Four levels as bytes; not every adapter has an instruction for it.
-fn word_of(levels: vec4<f32>) -> u32 {
-    let bytes = (bitcast<vec4<u32>>(vec4<i32>(levels)) & vec4<u32>(255u)) << vec4<u32>(0u, 8u, 16u, 24u);
-    return bytes.x | bytes.y | bytes.z | bytes.w;
-}
-
 @compute @workgroup_size(THREADS)
 fn main(
     @builtin(workgroup_id) id: vec3<u32>,
@@ -57,9 +51,7 @@ fn main(
         return;
     }
     let base = (row * params.units + eighth / 4u) * 6u;
-    let even = word_of(vec4<f32>(low_levels.xz, high_levels.xz));
-    let odd = word_of(vec4<f32>(low_levels.yw, high_levels.yw));
-    packed[base + eighth % 4u] = vec2<u32>(even, odd);
+    packed[base + eighth % 4u] = words_of(low_levels, high_levels);
     if eighth % 4u == 0u {
         let halves = vec2<f32>(sums[local] + sums[local + 1u], sums[local + 2u] + sums[local + 3u]) * scale;
         packed[base + 4u] = bitcast<vec2<u32>>(vec2<f32>(scale, halves.x));

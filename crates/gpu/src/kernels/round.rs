@@ -1,31 +1,13 @@
 //! Inputs of products with quantized weights are rounded to eight bits, as the reference engine does it.
 
 use crate::quants::Packing;
-use crate::template::Definition;
 
-/// `levels_of` in WGSL.
+/// `levels_of` and `words_of` in WGSL.
 pub(super) const ROUNDING: &str = include_str!("rounding.wgsl");
-
-/// `stage` in WGSL, which needs [`ROUNDING`], for kernels that round what they multiply, directed by [`staged`].
-const STAGED: &str = include_str!("staged.wgsl");
-
-/// Units of all tokens that a workgroup holds at a time: eight kilobytes, half of what
-/// every adapter has.
-const HELD: u32 = 64;
 
 /// Elements of an input that share a scale before they are multiplied with a format; none where it is not rounded.
 pub(crate) fn block(packing: &Packing) -> Option<usize> {
     packing.levels.map(|_| packing.elements)
-}
-
-/// What a kernel is told that multiplies so many tokens with such formats, and the text that it needs.
-pub(super) fn staged(packings: &[&Packing], tokens: u32) -> (Vec<Definition>, &'static [&'static str]) {
-    const NAMES: [&str; 2] = ["BLOCK0", "BLOCK1"];
-    let blocks = packings.iter().map(|packing| block(packing).unwrap_or(0) as u32);
-    let mut definitions: Vec<Definition> = NAMES.into_iter().zip(blocks).collect();
-    definitions.extend([("TOKENS", tokens), ("STRETCH", HELD / tokens)]);
-    let rounds = packings.iter().any(|packing| block(packing).is_some());
-    (definitions, if rounds { &[ROUNDING, STAGED] } else { &[] })
 }
 
 /// What a level of a block is worth, and how many levels 1 has.
