@@ -104,6 +104,10 @@ fn what_explodes_or_loops_is_bounded() {
     let cases = [
         ("counts of counts", regex("((a{1,500}){1,500}){1,500}")),
         ("a count without end", regex("a{1,2000000000}")),
+        ("one text without end", regex("0s21,a{010000001}")),
+        ("the same by counts of counts", regex("(((ab){999}){999}){999}")),
+        ("the same of rules", lark("start: (((\"ab\"){999}){999}){999}")),
+        ("the same in a list", schema(r#"{"type": "array", "minItems": 100000000, "items": {"const": 1}}"#)),
         ("many stars", regex("(.*a){20}(.*b){20}(.*c){20}")),
         ("stars of stars", regex("((((a*)*)*)*)*b")),
         ("both at once", regex("(a|ab|aab|b|ba)*(a|aa|aaa|b)*c")),

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use llguidance::api::TopLevelGrammar;
 use llguidance::earley::SlicedBiasComputer;
-use llguidance::toktrie::{InferenceCapabilities, TokEnv, TokenizerEnv};
+use llguidance::toktrie::{InferenceCapabilities, TokEnv};
 use llguidance::{ParserFactory, panic_utils};
 use nearside_text::Tokenizer;
 
@@ -35,21 +35,19 @@ impl Grammars {
         };
         let factory = match &mut self.factory {
             Some(factory) => factory,
-            none => none.insert(factory(Arc::clone(tokenizer)).map_err(|problem| constraint.wrong(problem))?),
+            none => none.insert(factory(tokenizer).map_err(|problem| constraint.wrong(problem))?),
         };
-        let parser = factory.create_parser(grammar);
-        Matcher::new(llguidance::Matcher::new(parser), constraint, tokens)
+        let parser = llguidance::Matcher::new(factory.create_parser(grammar));
+        Matcher::new(parser, TokEnv::clone(factory.tok_env()), constraint, tokens)
     }
 }
 
-fn factory(tokenizer: Arc<Tokenizer>) -> Result<ParserFactory, String> {
+fn factory(tokenizer: &Tokenizer) -> Result<ParserFactory, String> {
     let vocabulary = Vocabulary::new(tokenizer).ok_or("the model's vocabulary is too large for constraints")?;
-    let capabilities =
-        InferenceCapabilities { ff_tokens: vocabulary.tokenize_is_canonical(), ..InferenceCapabilities::default() };
     let environment: TokEnv = Arc::new(vocabulary);
     let slices = SlicedBiasComputer::json_slices();
     let built = panic_utils::catch_unwind(std::panic::AssertUnwindSafe(|| {
-        ParserFactory::new(&environment, capabilities, &slices)
+        ParserFactory::new(&environment, InferenceCapabilities::default(), &slices)
     }));
     let mut factory = built.map_err(|error| error.to_string())?;
     factory.quiet();

@@ -1,6 +1,7 @@
 //! Follows one answer.
 
 use llguidance::api::StopReason;
+use llguidance::toktrie::TokEnv;
 
 use super::Constraint;
 use crate::EngineError;
@@ -12,14 +13,22 @@ const REASON_LIMIT: usize = 300;
 /// Knows what may come next in one answer.
 pub(crate) struct Matcher {
     inner: llguidance::Matcher,
+    vocabulary: TokEnv,
     kind: &'static str,
     /// Words of a mask.
     words: usize,
+    /// What may come next, once that was asked for.
+    mask: Option<Vec<u32>>,
 }
 
 impl Matcher {
-    pub(super) fn new(inner: llguidance::Matcher, constraint: &Constraint, tokens: usize) -> Result<Self, EngineError> {
-        let matcher = Self { inner, kind: constraint.kind(), words: tokens.div_ceil(32) };
+    pub(super) fn new(
+        inner: llguidance::Matcher,
+        vocabulary: TokEnv,
+        constraint: &Constraint,
+        tokens: usize,
+    ) -> Result<Self, EngineError> {
+        let matcher = Self { inner, vocabulary, kind: constraint.kind(), words: tokens.div_ceil(32), mask: None };
         match matcher.inner.get_error() {
             None => Ok(matcher),
             Some(reason) => Err(matcher.failed(&reason)),
@@ -27,22 +36,41 @@ impl Matcher {
     }
 
     /// One bit for each token that may come next.
-    pub(crate) fn mask(&mut self) -> Result<Vec<u32>, EngineError> {
-        let mask = self.inner.compute_mask();
-        let mut words = Vec::from(mask.map_err(|error| self.failed(&error.to_string()))?);
-        words.resize(self.words, 0);
-        Ok(words)
+    pub(crate) fn mask(&mut self) -> Result<&[u32], EngineError> {
+        if self.mask.is_none() {
+            let mask = self.inner.compute_mask();
+            let mut words = Vec::from(mask.map_err(|error| self.failed(&error.to_string()))?);
+            words.resize(self.words, 0);
+            self.mask = Some(words);
+        }
+        Ok(self.mask.as_deref().unwrap_or_default())
     }
 
     /// Takes the token that came. Says whether the answer is complete, so that nothing may follow.
     pub(crate) fn take(&mut self, token: TokenId) -> Result<bool, EngineError> {
+        self.mask = None;
         self.inner.consume_token(token).map_err(|error| self.failed(&error.to_string()))?;
         Ok(self.inner.is_stopped())
     }
 
-    /// The tokens that can only follow now.
-    pub(crate) fn forced(&mut self) -> Vec<TokenId> {
-        if self.inner.is_stopped() { Vec::new() } else { self.inner.compute_ff_tokens() }
+    /// The token that can only follow: of those that may, the one that all others begin.
+    pub(crate) fn certain(&mut self) -> Result<Option<TokenId>, EngineError> {
+        if self.inner.is_stopped() {
+            return Ok(None);
+        }
+        let vocabulary = TokEnv::clone(&self.vocabulary);
+        let trie = vocabulary.tok_trie();
+        let mut longest: Option<(TokenId, &[u8])> = None;
+        for token in set_bits(self.mask()?) {
+            let bytes = trie.token(token);
+            longest = match longest {
+                _ if bytes.is_empty() || trie.eos_tokens().contains(&token) => return Ok(None),
+                Some((_, before)) if before.starts_with(bytes) => longest,
+                Some((_, before)) if !bytes.starts_with(before) => return Ok(None),
+                _ => Some((token, bytes)),
+            };
+        }
+        Ok(longest.map(|(token, _)| token))
     }
 
     /// Whether the answer may end here.
@@ -63,6 +91,15 @@ impl Matcher {
         };
         EngineError::Constraint { kind: self.kind, problem }
     }
+}
+
+/// The places of the bits that are set.
+fn set_bits(words: &[u32]) -> impl Iterator<Item = u32> {
+    (0..).zip(words).flat_map(|(index, word)| {
+        let lowest = |rest: &u32| Some(rest & (rest - 1)).filter(|rest| *rest != 0);
+        let first = Some(*word).filter(|word| *word != 0);
+        std::iter::successors(first, lowest).map(move |rest| index * 32 + rest.trailing_zeros())
+    })
 }
 
 /// What is wrong, without the picture of where.

@@ -41,7 +41,7 @@ impl Constraint {
         let mut matcher = Grammars::default().matcher(tokenizer, self, None, tokenizer.size())?;
         let mut complete = false;
         for token in tokenizer.encode(text, SpecialTokens::default())? {
-            let allowed = |mask: Vec<u32>| mask[token as usize / 32] >> (token % 32) & 1 == 1;
+            let allowed = |mask: &[u32]| mask[token as usize / 32] >> (token % 32) & 1 == 1;
             if complete || !allowed(matcher.mask()?) {
                 return Ok(false);
             }

@@ -1,9 +1,7 @@
 //! The model's tokens as llguidance wants them: a tree of their bytes.
 
-use std::sync::Arc;
-
 use llguidance::toktrie::{TokRxInfo, TokTrie, TokenId, TokenizerEnv};
-use nearside_text::{SpecialTokens, Tokenizer};
+use nearside_text::Tokenizer;
 
 /// The tree has 22 bits for the number of its nodes, of which there are at most as many as bytes.
 const BYTES_LIMIT: usize = 4_000_000;
@@ -11,21 +9,15 @@ const BYTES_LIMIT: usize = 4_000_000;
 const TOKEN_LIMIT: usize = 1000;
 /// No token.
 const NONE: TokenId = u32::MAX;
-/// A text that comes back with a space in front where the tokenizer takes every text for a beginning.
-const SAMPLE: &str = "ab";
 
-/// A tokenizer with the tree of its tokens.
-pub(super) struct Vocabulary {
-    tokenizer: Arc<Tokenizer>,
-    trie: TokTrie,
-    canonical: bool,
-}
+/// The tree of a tokenizer's tokens.
+pub(super) struct Vocabulary(TokTrie);
 
 impl Vocabulary {
     /// Builds the tree; `None` for a vocabulary that has no place in it.
-    pub(super) fn new(tokenizer: Arc<Tokenizer>) -> Option<Self> {
+    pub(super) fn new(tokenizer: &Tokenizer) -> Option<Self> {
         let count = tokenizer.size() as u32;
-        let words: Vec<Vec<u8>> = (0..count).map(|id| word(&tokenizer, id)).collect();
+        let words: Vec<Vec<u8>> = (0..count).map(|id| word(tokenizer, id)).collect();
         if words.iter().map(Vec::len).sum::<usize>() > BYTES_LIMIT || words.len() > BYTES_LIMIT {
             return None;
         }
@@ -34,16 +26,7 @@ impl Vocabulary {
         if ends.len() > 1 {
             trie = trie.with_eos_tokens(&ends);
         }
-        let mut vocabulary = Self { tokenizer, trie, canonical: false };
-        vocabulary.canonical = vocabulary.exact(SAMPLE).is_some();
-        Some(vocabulary)
-    }
-
-    /// The tokens of a text, if they spell exactly it.
-    fn exact(&self, text: &str) -> Option<Vec<TokenId>> {
-        let ids = self.tokenizer.encode(text, SpecialTokens::default()).ok()?;
-        let bytes: Vec<u8> = ids.iter().flat_map(|id| self.tokenizer.bytes(*id)).collect();
-        (bytes == text.as_bytes()).then_some(ids)
+        Some(Self(trie))
     }
 }
 
@@ -63,16 +46,16 @@ fn word(tokenizer: &Tokenizer, id: u32) -> Vec<u8> {
 
 impl TokenizerEnv for Vocabulary {
     fn tok_trie(&self) -> &TokTrie {
-        &self.trie
+        &self.0
     }
 
     fn tokenize_bytes(&self, bytes: &[u8]) -> Vec<TokenId> {
-        self.trie.tokenize_with_greedy_fallback(bytes, |text| {
-            self.exact(text).unwrap_or_else(|| self.trie.greedy_tokenize(text.as_bytes()))
-        })
+        self.0.greedy_tokenize(bytes)
     }
 
+    /// Otherwise llguidance looks for all that can only follow, at once and without a bound: a text that a form repeats
+    /// a million times would take a minute.
     fn tokenize_is_canonical(&self) -> bool {
-        self.canonical
+        false
     }
 }

@@ -23,10 +23,12 @@ impl Held {
         Self { matcher, penalties, begun: false, ahead: false }
     }
 
-    /// Writes the tokens that can only follow.
+    /// Writes the tokens that can only follow; of many as many as are read in one step, so that a caller can call off
+    /// an answer that never has a choice.
     fn write_forced(&mut self, core: &mut Core<'_>) -> Result<Next, EngineError> {
         let Some(matcher) = &mut self.matcher else { return Ok(Next::Step) };
-        for token in matcher.forced() {
+        for _ in 0..core.engine.pipeline.executor.options().batch {
+            let Some(token) = matcher.certain()? else { break };
             let complete = matcher.take(token)?;
             let next = core.force(token, complete);
             if next != Next::Step {
@@ -42,12 +44,7 @@ impl Held {
         let (prompt, written) = core.known.split_at(core.prompt);
         let changes = self.penalties.changes(prompt, written);
         let allowed = self.matcher.as_mut().map(Matcher::mask).transpose()?;
-        let held = HeldChoice {
-            rule: core.rule(position),
-            candidates: core.candidates(),
-            changes: &changes,
-            allowed: allowed.as_deref(),
-        };
+        let held = HeldChoice { rule: core.rule(position), candidates: core.candidates(), changes: &changes, allowed };
         core.engine.pipeline.choose(held)?;
         let executor = &core.engine.pipeline.executor;
         let more = core.wanted() > 1 && position < executor.options().context;
