@@ -81,6 +81,7 @@ struct PerToken {
     submits: f64,
     passes: f64,
     dispatches: f64,
+    /// Those within layers.
     dispatches_per_layer: f64,
     blocking_syncs: f64,
     late_resources: f64,
@@ -222,7 +223,9 @@ pub(crate) async fn run(arguments: Arguments, common: CommonArguments, interrupt
             submits: per_token(|counters| counters.submits),
             passes: per_token(|counters| counters.passes),
             dispatches: per_token(|counters| counters.dispatches),
-            dispatches_per_layer: hundredths(per_token(|counters| counters.dispatches) / info.layers.max(1) as f64),
+            dispatches_per_layer: hundredths(
+                per_token(|counters| counters.layer_dispatches) / info.layers.max(1) as f64,
+            ),
             blocking_syncs: per_token(|counters| counters.blocking_syncs),
             late_resources: per_token(|counters| counters.late_resources),
             weight_bytes,
@@ -288,6 +291,7 @@ fn difference(after: Counters, before: Counters) -> Counters {
         submits: after.submits - before.submits,
         passes: after.passes - before.passes,
         dispatches: after.dispatches - before.dispatches,
+        layer_dispatches: after.layer_dispatches - before.layer_dispatches,
         weight_bytes: after.weight_bytes,
         late_resources: after.late_resources - before.late_resources,
         blocking_syncs: after.blocking_syncs - before.blocking_syncs,

@@ -287,6 +287,8 @@ pub struct Counters {
     pub passes: u64,
     /// Dispatches, or kernel calls.
     pub dispatches: u64,
+    /// Those of them that belong to a layer; 0 where a backend does not tell them apart.
+    pub layer_dispatches: u64,
     /// Bytes of weights held, in the layout they are read in.
     pub weight_bytes: u64,
     /// Buffers and bind groups created after loading.

@@ -1,5 +1,7 @@
 //! A plan with its pipelines, parameters and bind groups.
 
+use std::ops::Range;
+
 use nearside_engine::backend::BackendError;
 use wgpu::{BindGroup, BufferUsages, ComputePipeline};
 
@@ -36,6 +38,8 @@ pub(crate) struct Operation {
 /// Everything that a step encodes.
 pub(crate) struct Bound {
     pub(crate) operations: Vec<Operation>,
+    /// Those of the layers.
+    pub(crate) layers: Range<usize>,
     recipes: Vec<Recipe>,
     /// Every operation's, each at a multiple of [`ALIGNMENT`].
     params: wgpu::Buffer,
@@ -61,7 +65,7 @@ impl Bound {
             .collect();
         let Binder { words, recipes, .. } = binder;
         gpu.queue.write_buffer(&params, 0, bytemuck::cast_slice(&words));
-        (Self { operations, recipes, params, _allocations: allocations }, verdict)
+        (Self { operations, layers: plan.layers.clone(), recipes, params, _allocations: allocations }, verdict)
     }
 
     /// The bind groups of one cache.

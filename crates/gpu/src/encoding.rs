@@ -31,6 +31,8 @@ impl Pass {
 #[derive(Clone, Copy)]
 pub(crate) struct Encoded<'a> {
     pub(crate) dispatch: &'a Dispatch,
+    /// Whether it belongs to a layer.
+    layer: bool,
     group: &'a BindGroup,
     workgroups: (u32, u32),
 }
@@ -49,7 +51,8 @@ pub(crate) fn dispatches<'a>(
     cache: Option<&'a Cache>,
     wanted: &'a Pass,
 ) -> impl Iterator<Item = Encoded<'a>> {
-    bound.operations.iter().flat_map(move |operation| {
+    bound.operations.iter().enumerate().flat_map(move |(index, operation)| {
+        let layer = bound.layers.contains(&index);
         let rows = wanted.rows(operation.phase);
         let dispatches = rows.map_or(&[][..], |rows| operation.dispatches.of(rows));
         dispatches.iter().filter_map(move |dispatch| {
@@ -58,7 +61,7 @@ pub(crate) fn dispatches<'a>(
                 (Groups::PerCache(index), Some(cache)) => &cache.groups[*index],
                 (Groups::PerCache(_), None) => return None,
             };
-            Some(Encoded { dispatch, group, workgroups: dispatch.grid.workgroups(rows.unwrap_or(0) as u32) })
+            Some(Encoded { dispatch, layer, group, workgroups: dispatch.grid.workgroups(rows.unwrap_or(0) as u32) })
         })
     })
 }
@@ -71,13 +74,15 @@ impl GpuExecutor {
     /// Encodes a pass.
     pub(crate) fn encode(&mut self, encoder: &mut CommandEncoder, wanted: &Pass) {
         let mut pass = encoder.begin_compute_pass(&ComputePassDescriptor::default());
-        let (mut count, mut bytes) = (0, 0);
+        let (mut count, mut in_layers, mut bytes) = (0, 0, 0);
         for encoded in dispatches(&self.bound, self.cache_of(wanted), wanted) {
             encoded.encode(&mut pass);
             count += 1;
+            in_layers += u64::from(encoded.layer);
             bytes += encoded.dispatch.weight_bytes;
         }
         self.counters.dispatches += count;
+        self.counters.layer_dispatches += in_layers;
         self.counters.weight_bytes_read += bytes;
         self.counters.passes += 1;
     }

@@ -6,6 +6,7 @@ mod one_token;
 mod operations;
 mod products;
 
+use std::ops::Range;
 use std::sync::Arc;
 
 use nearside_engine::backend::{BackendError, ExecutorOptions};
@@ -118,6 +119,8 @@ impl Turns {
 /// A graph as calls.
 pub(crate) struct Plan {
     pub(crate) calls: Vec<Planned>,
+    /// Those of the layers.
+    pub(crate) layers: Range<usize>,
     /// Different ropes, in the order of their turns in a row.
     pub(crate) turns: Vec<Turns>,
     /// How the vocabulary is dealt for sampling.
@@ -137,6 +140,13 @@ fn tail_start(graph: &Graph) -> usize {
 /// Where the operations for the last rows start.
 fn head_start(graph: &Graph) -> usize {
     graph.ops.iter().position(|op| matches!(op, Op::LastRows { .. })).unwrap_or(graph.ops.len())
+}
+
+/// The operations of the layers: after the embedding and before what makes the hidden states of all.
+fn layers(graph: &Graph) -> Range<usize> {
+    let start = graph.ops.iter().position(|op| !matches!(op, Op::Embed { .. })).unwrap_or(0);
+    let end = graph.ops.iter().rposition(|op| fusion::replaces(op, graph.hidden)).unwrap_or(start);
+    start..end.max(start)
 }
 
 /// The slots that an operation touches.
@@ -242,9 +252,13 @@ pub(crate) fn plan(
         phase: Phase::Body,
         at: 0,
         packed: None,
-        plan: Plan { calls: Vec::new(), turns: turns(graph), deal: Deal::new(graph.vocabulary as u32) },
+        plan: Plan { calls: Vec::new(), layers: 0..0, turns: turns(graph), deal: Deal::new(graph.vocabulary as u32) },
     };
+    let layers = layers(graph);
     while planner.index < graph.ops.len() {
+        if planner.index <= layers.start {
+            planner.plan.layers.start = planner.plan.calls.len();
+        }
         let ops = &graph.ops[planner.index..];
         planner.phase = planner.phase_at(planner.index);
         let fused = planner.fuse(ops);
@@ -252,6 +266,10 @@ pub(crate) fn plan(
             planner.op(ops)?;
         }
         planner.index += fused.max(1);
+        // What does the last norm too counts as that.
+        if planner.index <= layers.end {
+            planner.plan.layers.end = planner.plan.calls.len();
+        }
     }
     planner.choose();
     Ok(planner.plan)
