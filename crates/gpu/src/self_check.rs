@@ -24,6 +24,7 @@ use crate::small_model::{Builder, Model, Plain};
 const VOCABULARY: usize = 96;
 const WIDTH: usize = 256;
 const HEAD_DIM: usize = 64;
+const HEADS: usize = 16;
 const OPTIONS: ExecutorOptions = ExecutorOptions { context: 32, batch: 4, choices: 1, cache: CacheFormat::F16 };
 const RULE: SampleRule = SampleRule { temperature: 0.8, top_k: 40, top_p: 0.95, min_p: 0.01, draw: 0.4 };
 const PROMPT: [TokenId; 3] = [17, 80, 3];
@@ -55,28 +56,28 @@ fn model() -> Model {
     let mut builder = Builder::new(VOCABULARY, vec![cache], 5);
     let b = &mut builder;
     let [x, normed, q, k, v, mixed, hidden, last, logits] =
-        [WIDTH, WIDTH, WIDTH, 2 * HEAD_DIM, 2 * HEAD_DIM, WIDTH, WIDTH, WIDTH, VOCABULARY].map(|width| b.slot(width));
+        [WIDTH, WIDTH, HEADS * HEAD_DIM, 2 * HEAD_DIM, 2 * HEAD_DIM, HEADS * HEAD_DIM, WIDTH, WIDTH, VOCABULARY]
+            .map(|width| b.slot(width));
     let table = b.weight(VOCABULARY, WIDTH, DataType::Q4K);
     let norm = b.weight(1, WIDTH, DataType::F32);
     let mut ops = vec![
         Op::Embed { table, scale: 10.0, output: x },
         Op::RmsNorm { input: x, weight: norm, group: WIDTH, epsilon: 1e-5, output: normed },
     ];
-    for (output, width) in [(q, WIDTH), (k, 2 * HEAD_DIM), (v, 2 * HEAD_DIM)] {
+    for (output, width) in [(q, HEADS * HEAD_DIM), (k, 2 * HEAD_DIM), (v, 2 * HEAD_DIM)] {
         let weight = b.weight(width, WIDTH, DataType::Q4K);
         ops.push(Op::MatMul { weight, bias: None, scale: 40.0, residual: None, input: normed, output });
     }
     let frequencies: Arc<[f32]> = (0..HEAD_DIM / 2).map(|pair| 0.8f32.powi(pair as i32)).collect();
-    for (slot, heads) in [(q, WIDTH / HEAD_DIM), (k, 2)] {
+    for (slot, heads) in [(q, HEADS), (k, 2)] {
         let frequencies = Arc::clone(&frequencies);
         let pairing = RopePairing::Halves;
         ops.push(Op::Rope { slot, heads, head_dim: HEAD_DIM, pairing, frequencies, magnitude: 1.0 });
     }
-    let heads = WIDTH / HEAD_DIM;
-    let weight = b.weight(WIDTH, WIDTH, DataType::Q4K);
+    let weight = b.weight(WIDTH, HEADS * HEAD_DIM, DataType::Q4K);
     ops.extend([
         Op::StoreCache { layer: 0, key: k, value: v },
-        Op::Attention { layer: 0, query: q, heads, scale: 0.125, window: None, output: mixed },
+        Op::Attention { layer: 0, query: q, heads: HEADS, scale: 0.125, window: None, output: mixed },
         Op::MatMul { weight, bias: None, scale: 4.0, residual: Some(x), input: mixed, output: x },
         Op::RmsNorm { input: x, weight: norm, group: WIDTH, epsilon: 1e-5, output: hidden },
         Op::LastRows { input: hidden, output: last },
@@ -162,7 +163,8 @@ mod tests {
             pollster::block_on(run(gpu, None)).expect("the adapter computes rightly");
             println!("checked in {:?}", start.elapsed());
             if gpu.facts.packed_dots {
-                let tuning = Tuning { tiles: Some(Tiles::only(PACKED_SMALL)), packed: true, ..gpu.tuning };
+                let tiles = Some(Tiles { narrow: true, ..Tiles::only(PACKED_SMALL) });
+                let tuning = Tuning { tiles, packed: true, ..gpu.tuning };
                 let packed = Gpu { tuning, ..gpu.clone() };
                 pollster::block_on(run(&packed, None)).expect("in packed integers too");
             }

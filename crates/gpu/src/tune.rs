@@ -1,5 +1,5 @@
-//! What is measured of an adapter when it is opened: which tile its products are fastest in, how fast they are, and
-//! whether those of few tokens are faster in packed integers.
+//! What is measured of an adapter when it is opened: which tile its products are fastest in, how fast they are,
+//! whether narrow matrices want a smaller tile, and whether products of few tokens are faster in packed integers.
 
 use nearside_engine::backend::{BackendError, ExecutorOptions};
 use nearside_engine::graph::{Graph, Op};
@@ -24,6 +24,9 @@ const LONGEST_DISPATCH_MILLISECONDS: u64 = 100;
 const COLUMNS: usize = 1024;
 const ROWS: usize = 2048;
 const SOFTWARE_ROWS: usize = 64;
+
+/// Rows of a narrow matrix: four heads' keys or values.
+const NARROW_ROWS: usize = 256;
 
 /// The most tokens that it is multiplied with.
 const MOST_TOKENS: usize = 1024;
@@ -54,20 +57,20 @@ pub(crate) async fn tune(gpu: &mut Gpu, only: Option<Tile>) -> Result<(), Backen
         gpu.tuning.packed = bench.few_seconds(gpu, packing, true).await? < floats;
     }
     let Some(first) = gpu.tuning.tiles else {
-        let shape = Shape::many(packing, &gpu.tuning);
-        let seconds = bench.seconds(gpu, packing, shape, 16).await?;
+        let shape = Shape::many(packing, bench.rows, &gpu.tuning);
+        let seconds = bench.seconds(gpu, packing, shape, 16, bench.rows).await?;
         gpu.tuning.rate = rate(bench.operations(16), seconds);
         return Ok(());
     };
     // A few tokens first: on a slow adapter more would take too long.
     let few = 64;
-    let seconds = bench.seconds(gpu, packing, Shape::Tiled(first.main()), few).await?;
+    let seconds = bench.seconds(gpu, packing, Shape::Tiled(first.main()), few, bench.rows).await?;
     // As many as take some milliseconds, in whole tiles of every shape.
     let tokens = ((few as f64 * 4e-3 / seconds.max(1e-6)) as usize).clamp(128, MOST_TOKENS).next_multiple_of(128);
     // The best in floats, and the best in packed integers.
     let mut best: [Option<(f64, Tile)>; 2] = [None; 2];
-    for tile in Tile::all(&gpu.facts).filter(|tile| only.is_none_or(|only| *tile == only)) {
-        let seconds = bench.seconds(gpu, packing, Shape::Tiled(tile), tokens).await?;
+    for tile in Tile::all(&gpu.facts).filter(|tile| only.map_or(*tile != tile.narrow(), |only| *tile == only)) {
+        let seconds = bench.seconds(gpu, packing, Shape::Tiled(tile), tokens, bench.rows).await?;
         let best = &mut best[usize::from(tile.packed())];
         if best.is_none_or(|best| seconds < best.0) {
             *best = Some((seconds, tile));
@@ -81,8 +84,13 @@ pub(crate) async fn tune(gpu: &mut Gpu, only: Option<Tile>) -> Result<(), Backen
     if let (Some((_, tile)), Some(tiles)) = (faster, gpu.tuning.tiles) {
         gpu.tuning.tiles = Some(Tiles { packed: Some(tile), ..tiles });
     }
-    if let Some((seconds, _)) = faster.or(floats) {
-        gpu.tuning.rate = rate(bench.operations(tokens), seconds);
+    let Some((seconds, main)) = faster.or(floats) else { return Ok(()) };
+    gpu.tuning.rate = rate(bench.operations(tokens), seconds);
+    if let Some(tiles) = gpu.tuning.tiles.filter(|_| only.is_none()) {
+        let rows = NARROW_ROWS.min(bench.rows);
+        let wide = bench.seconds(gpu, packing, Shape::Tiled(main), tokens, rows).await?;
+        let narrow = bench.seconds(gpu, packing, Shape::Tiled(main.narrow()), tokens, rows).await?;
+        gpu.tuning.tiles = Some(Tiles { narrow: narrow < wide, ..tiles });
     }
     Ok(())
 }
@@ -165,22 +173,29 @@ impl Bench {
     async fn few_seconds(&self, gpu: &Gpu, packing: &Packing, packed: bool) -> Result<f64, BackendError> {
         let tuning = Tuning { packed, ..gpu.tuning };
         let units = (COLUMNS / UNIT) as u32;
-        let one = self.seconds(gpu, packing, Shape::single(units, &tuning), 1).await?;
-        let several = Shape::few(units, &tuning).unwrap_or_else(|| Shape::many(packing, &tuning));
-        Ok(one + self.seconds(gpu, packing, several, tuning.tokens as usize).await?)
+        let one = self.seconds(gpu, packing, Shape::single(units, &tuning), 1, self.rows).await?;
+        let several = Shape::few(units, &tuning).unwrap_or_else(|| Shape::many(packing, self.rows, &tuning));
+        Ok(one + self.seconds(gpu, packing, several, tuning.tokens as usize, self.rows).await?)
     }
 
-    /// What a product with so many tokens takes: the best of two measurements, each of as many products as it takes
+    /// What a product of so many rows with so many tokens takes: the best of two measurements, each of as many products as it takes
     /// to mean something, after others that warm up.
-    async fn seconds(&self, gpu: &Gpu, packing: &Packing, shape: Shape, tokens: usize) -> Result<f64, BackendError> {
+    async fn seconds(
+        &self,
+        gpu: &Gpu,
+        packing: &Packing,
+        shape: Shape,
+        tokens: usize,
+        rows: usize,
+    ) -> Result<f64, BackendError> {
         let params = Params {
             row_limit: tokens as u32,
             units: (COLUMNS / UNIT) as u32,
-            groups: (self.rows / LANES) as u32,
-            rows: self.rows as u32,
+            groups: (rows / LANES) as u32,
+            rows: rows as u32,
             first_row: 0,
             input_stride: (COLUMNS / if shape.packed(packing).is_some() { UNIT } else { 4 }) as u32,
-            output_stride: self.rows as u32,
+            output_stride: rows as u32,
             residual_stride: 0,
             scale: 1.0,
             first_group: 0,

@@ -109,10 +109,10 @@ impl Shape {
         tuning.tiles.map(|_| Self::Rows { tokens: tuning.tokens, split: Split::single(units, tuning) })
     }
 
-    /// The shape for several.
-    pub(crate) fn many(packing: &Packing, tuning: &Tuning) -> Self {
+    /// The shape for several, of a matrix of so many rows.
+    pub(crate) fn many(packing: &Packing, rows: usize, tuning: &Tuning) -> Self {
         if let Some(tiles) = tuning.tiles {
-            return Self::Tiled(tiles.fitting(packing));
+            return Self::Tiled(tiles.fitting(packing, rows));
         }
         let split = Split { rows: tuning.rows, slices: 1, packed: tuning.packed };
         Self::Rows { tokens: tuning.tokens, split }

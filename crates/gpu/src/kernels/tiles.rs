@@ -56,6 +56,15 @@ pub(crate) const PACKED_WIDE: Tile = Tile { rows: 8, tokens: 4, step: 32, number
 /// The large one in packed integers.
 pub(crate) const PACKED_LARGE: Tile = Tile { rows: 8, tokens: 8, step: 32, numbers: Numbers::Packed };
 
+/// A small one for matrices of so few rows that the others make few workgroups of them.
+pub(crate) const NARROW: Tile = Tile { rows: 4, tokens: 2, step: 32, numbers: Numbers::Floats };
+
+/// The same in packed integers.
+pub(crate) const PACKED_NARROW: Tile = Tile { rows: 4, tokens: 2, step: 64, numbers: Numbers::Packed };
+
+/// A matrix of fewer rows than so many tiles have is narrow.
+const NARROW_TILES: u32 = 8;
+
 impl fmt::Display for Tile {
     /// Rows by tokens, and what they wait as unless that is floats.
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -80,7 +89,7 @@ impl FromStr for Tile {
 }
 
 impl Tile {
-    const ALL: [Self; 7] = [SMALL, WIDE, LARGE, HALVES, PACKED_SMALL, PACKED_WIDE, PACKED_LARGE];
+    const ALL: [Self; 9] = [SMALL, WIDE, LARGE, HALVES, PACKED_SMALL, PACKED_WIDE, PACKED_LARGE, NARROW, PACKED_NARROW];
 
     /// Those that an adapter can do.
     pub(crate) fn all(facts: &AdapterFacts) -> impl Iterator<Item = Self> {
@@ -105,6 +114,11 @@ impl Tile {
     /// Whether its kernel is written with `f16`.
     pub(crate) fn halves(self) -> bool {
         self.numbers == Numbers::Halves
+    }
+
+    /// The one for narrow matrices that takes this one's place.
+    pub(crate) fn narrow(self) -> Self {
+        if self.packed() { PACKED_NARROW } else { NARROW }
     }
 
     /// Whether it multiplies integers.
@@ -153,23 +167,28 @@ impl Tile {
 pub(crate) struct Tiles {
     pub(crate) packed: Option<Tile>,
     pub(crate) floats: Tile,
+    /// Whether the main one leaves narrow matrices to a smaller one.
+    pub(crate) narrow: bool,
 }
 
 impl Tiles {
     /// One tile, wherever it can be.
     pub(crate) fn only(tile: Tile) -> Self {
-        if tile.packed() { Self { packed: Some(tile), floats: WIDE } } else { Self { packed: None, floats: tile } }
+        let packed = Some(tile).filter(|tile| tile.packed());
+        Self { packed, floats: if tile.packed() { WIDE } else { tile }, narrow: false }
     }
 
-    /// The one for products with a format.
-    pub(crate) fn fitting(self, packing: &Packing) -> Tile {
+    /// The one for products with a matrix of a format and so many rows.
+    pub(crate) fn fitting(self, packing: &Packing, rows: usize) -> Tile {
         use nearside_gguf::DataType::{Bf16, F32};
-        match self.packed {
+        let tile = match self.packed {
             Some(tile) if packing.levels.is_some() => tile,
             // A half may not hold their values.
             _ if self.floats.halves() && matches!(packing.data_type, F32 | Bf16) => WIDE,
             _ => self.floats,
-        }
+        };
+        let narrow = self.narrow && tile == self.main() && rows < (NARROW_TILES * tile.rows()) as usize;
+        if narrow { tile.narrow() } else { tile }
     }
 
     /// The one for most products.
@@ -182,7 +201,7 @@ impl Tiles {
 mod tests {
     use nearside_gguf::DataType;
 
-    use super::{HALVES, Numbers, PACKED_WIDE, Tile, Tiles, WIDE};
+    use super::{HALVES, NARROW, Numbers, PACKED_NARROW, PACKED_WIDE, Tile, Tiles, WIDE};
     use crate::quants::packing;
 
     /// Workgroup memory that WebGPU promises everywhere, in bytes.
@@ -211,11 +230,22 @@ mod tests {
 
     #[test]
     fn formats_that_a_tile_cannot_hold_get_another() {
-        let fitting = |tile, format| Tiles::only(tile).fitting(packing(format).expect("known"));
+        let fitting = |tile, format| Tiles::only(tile).fitting(packing(format).expect("known"), 64);
         assert_eq!(fitting(HALVES, DataType::Q4K), HALVES);
         assert_eq!(fitting(HALVES, DataType::F32), WIDE);
         assert_eq!(fitting(PACKED_WIDE, DataType::Q4K), PACKED_WIDE);
         assert_eq!(fitting(PACKED_WIDE, DataType::F16), WIDE);
+    }
+
+    #[test]
+    fn narrow_matrices_get_the_small_tile_where_it_pays() {
+        let tiles = |tile| Tiles { narrow: true, ..Tiles::only(tile) };
+        let fitting = |tile, format, rows| tiles(tile).fitting(packing(format).expect("known"), rows);
+        assert_eq!(fitting(PACKED_WIDE, DataType::Q4K, 256), PACKED_NARROW);
+        assert_eq!(fitting(PACKED_WIDE, DataType::Q4K, 1024), PACKED_WIDE);
+        assert_eq!(fitting(PACKED_WIDE, DataType::F16, 256), WIDE);
+        assert_eq!(fitting(WIDE, DataType::Q4K, 1023), NARROW);
+        assert_eq!(Tiles::only(WIDE).fitting(packing(DataType::Q4K).expect("known"), 256), WIDE);
     }
 
     #[test]

@@ -122,7 +122,8 @@ impl Planner<'_> {
             Some(rows) if rows.source == output.source => Residual::Output,
             Some(_) => Residual::Separate,
         };
-        let shapes = (Shape::single(units as u32, &self.tuning), Shape::many(packing, &self.tuning));
+        let rows = matrix.pieces.iter().map(|piece| piece.rows).sum();
+        let shapes = (Shape::single(units as u32, &self.tuning), Shape::many(packing, rows, &self.tuning));
         let packed = shapes.1.packed(packing).filter(|_| self.several_rows());
         let mut before = packed.and_then(|block| (!self.lies_packed(input, block)).then(|| self.pack(input, block)));
         for (index, piece) in matrix.pieces.iter().enumerate() {
