@@ -2,7 +2,12 @@
 //!
 //! A part of the work is some queries that share a key/value head, over some pages. It keeps for each query
 //! the largest score so far, the sum of the exponentials below it and the sum of the values they weigh, and
-//! scales both sums down whenever a larger score comes. The last step joins the parts of a query.
+//! scales both sums down whenever a larger score comes. The pages come in stretches whose sums are joined one
+//! after the other. Where stretches begin follows from the position alone, so that a query's result does not
+//! depend on how many others are asked together with it, nor on the number of threads.
+
+#[cfg(test)]
+mod tests;
 
 use std::ops::Range;
 
@@ -18,10 +23,13 @@ use crate::simd::{Rows, Sizes, add_product, exp, exp_below, largest};
 
 /// Queries that one part takes at most, unless more share a key/value head.
 const MOST_QUERIES: usize = 16;
-/// Pages that a part of few queries' work has at least.
-const LEAST_PAGES: usize = 4;
-/// Parts that are wanted when there are few queries. It does not follow the number of threads, so that the
-/// result does not either.
+/// Pages of the first stretches.
+const SHORT: usize = 8;
+/// Pages of a stretch from page [`FAR`] on, so that there are never very many.
+const LONG: usize = 16;
+/// A multiple of both.
+const FAR: usize = 64;
+/// With fewer parts than these each stretch is a part of its own.
 const WANTED_PARTS: usize = 16;
 /// Below so many multiplications, sharing the work costs more than it saves.
 const PARALLEL_WORK: usize = 1 << 16;
@@ -47,17 +55,46 @@ struct Division {
     /// Rows of queries in one tile.
     rows: usize,
     tiles: usize,
-    /// Stretches that the pages are divided into.
+    /// The first stretch of pages that any query sees.
+    first: usize,
+    /// Into how many parts the stretches are divided: one, or each stretch by itself.
     splits: usize,
     /// Numbers that a part needs, its result first.
     part: usize,
 }
 
+/// The stretch that a page belongs to.
+fn stretch_of(page: usize) -> usize {
+    if page < FAR { page / SHORT } else { FAR / SHORT + (page - FAR) / LONG }
+}
+
+/// Its first page.
+fn start_of(stretch: usize) -> usize {
+    if stretch < FAR / SHORT { stretch * SHORT } else { FAR + (stretch - FAR / SHORT) * LONG }
+}
+
+/// Joins a query's sums over some pages with those over the pages before: largest score and sum of exponentials,
+/// and the values they weigh.
+fn join((total, sums): (&mut [f32; 2], &mut [f32]), (more, values): ([f32; 2], &[f32])) {
+    // What saw nothing has no share.
+    if more[0] == f32::NEG_INFINITY {
+        return;
+    }
+    let most = total[0].max(more[0]);
+    let (before, after) = (exp(total[0] - most), exp(more[0] - most));
+    *total = [most, total[1] * before + more[1] * after];
+    sums.iter_mut().zip(values).for_each(|(sum, value)| *sum = *sum * before + value * after);
+}
+
 /// Where the numbers of a part lie, for each query one after the other.
 struct Room<'a> {
-    /// Largest score and sum of exponentials.
+    /// Largest score and sum of exponentials, of all stretches that are over.
+    joined_totals: &'a mut [[f32; 2]],
+    /// Weighed values, of all stretches that are over.
+    joined_sums: &'a mut [f32],
+    /// Largest score and sum of exponentials, of one stretch.
     totals: &'a mut [[f32; 2]],
-    /// Weighed values.
+    /// Weighed values, of one stretch.
     sums: &'a mut [f32],
     queries: &'a mut [f32],
     scores: &'a mut [f32],
@@ -89,11 +126,12 @@ impl Attention<'_> {
         let (rows, group) = (self.rows(), self.group());
         let tile = (MOST_QUERIES / group).clamp(1, rows.max(1));
         let tiles = rows.div_ceil(tile);
-        let pages = self.seen(rows - 1).len().div_ceil(PAGE);
-        let splits = (WANTED_PARTS / (tiles * self.shape().heads)).clamp(1, (pages / LEAST_PAGES).max(1));
+        let first = stretch_of(self.seen(0).start / PAGE);
+        let stretches = stretch_of((self.seen(rows - 1).end - 1) / PAGE) + 1 - first;
+        let splits = if tiles * self.shape().heads < WANTED_PARTS { stretches } else { 1 };
         let width = padded(self.shape().head_dim);
-        let part = tile * group * (2 + width + self.shape().head_dim + 2 * PAGE) + PAGE;
-        Division { rows: tile, tiles, splits, part }
+        let part = tile * group * (2 * (2 + width) + self.shape().head_dim + 2 * PAGE) + PAGE;
+        Division { rows: tile, tiles, first, splits, part }
     }
 
     /// Writes a row for each row of queries. `scratch` is kept from one call to the next.
@@ -126,12 +164,16 @@ impl Attention<'_> {
     /// Takes a part's numbers apart, for so many queries.
     fn room<'a>(&self, room: &'a mut [f32], queries: usize) -> Room<'a> {
         let head_dim = self.shape().head_dim;
+        let (joined_totals, room) = room.split_at_mut(2 * queries);
+        let (joined_sums, room) = room.split_at_mut(padded(head_dim) * queries);
         let (totals, room) = room.split_at_mut(2 * queries);
         let (sums, room) = room.split_at_mut(padded(head_dim) * queries);
         let (asked, room) = room.split_at_mut(head_dim * queries);
         let (scores, room) = room.split_at_mut(PAGE * queries);
         let (scaled, scales) = room.split_at_mut(PAGE * queries);
-        Room { totals: totals.as_chunks_mut().0, sums, queries: asked, scores, scaled, scales: &mut scales[..PAGE] }
+        let (joined_totals, totals) = (joined_totals.as_chunks_mut().0, totals.as_chunks_mut().0);
+        let scales = &mut scales[..PAGE];
+        Room { joined_totals, joined_sums, totals, sums, queries: asked, scores, scaled, scales }
     }
 
     fn run_part(&self, division: &Division, part: usize, room: &mut [f32]) {
@@ -141,17 +183,31 @@ impl Attention<'_> {
         let rows = tile * division.rows..self.rows().min((tile + 1) * division.rows);
         let group = self.group();
         let mut room = self.room(room, rows.len() * group);
-        room.totals.fill([f32::NEG_INFINITY, 0.0]);
-        room.sums.fill(0.0);
+        room.joined_totals.fill([f32::NEG_INFINITY, 0.0]);
+        room.joined_sums.fill(0.0);
         for (row, queries) in rows.clone().zip(room.queries.chunks_exact_mut(group * head_dim)) {
             queries.copy_from_slice(&self.queries[(row * self.heads + kv_head * group) * head_dim..][..queries.len()]);
             ops::scale(queries, self.scale);
         }
+        let width = padded(head_dim);
         let pages = self.seen(rows.start).start / PAGE..self.seen(rows.end - 1).end.div_ceil(PAGE);
-        let stretch = pages.len().div_ceil(division.splits);
-        let start = pages.start + split * stretch;
-        for page in start..pages.end.min(start + stretch) {
-            self.take_page(rows.clone(), kv_head, page, &mut room);
+        let (mut page, end) = if division.splits == 1 {
+            (pages.start, pages.end)
+        } else {
+            let stretch = division.first + split;
+            (pages.start.max(start_of(stretch)), pages.end.min(start_of(stretch + 1)))
+        };
+        while page < end {
+            room.totals.fill([f32::NEG_INFINITY, 0.0]);
+            room.sums.fill(0.0);
+            let stretch_end = end.min(start_of(stretch_of(page) + 1));
+            for page in page..stretch_end {
+                self.take_page(rows.clone(), kv_head, page, &mut room);
+            }
+            page = stretch_end;
+            let joined = room.joined_totals.iter_mut().zip(room.joined_sums.chunks_exact_mut(width));
+            let more = room.totals.iter().zip(room.sums.chunks_exact(width));
+            joined.zip(more).for_each(|(joined, (total, sums))| join(joined, (*total, sums)));
         }
     }
 
@@ -193,17 +249,14 @@ impl Attention<'_> {
         for (head, output) in output.chunks_exact_mut(head_dim).enumerate() {
             let query = place * group + head % group;
             let first = (tile * heads + head / group) * division.splits;
-            let parts = || parts[first * division.part..].chunks_exact(division.part).take(division.splits);
-            let most = parts().map(|part| part[2 * query]).fold(f32::NEG_INFINITY, f32::max);
-            // A part that saw nothing has the share zero.
-            let share = |part: &[f32]| exp(part[2 * query] - most);
-            let total: f32 = parts().map(|part| share(part) * part[2 * query + 1]).sum();
+            let mut total = [f32::NEG_INFINITY, 0.0];
             output.fill(0.0);
-            for part in parts() {
-                let factor = share(part) / total;
+            for part in parts[first * division.part..].chunks_exact(division.part).take(division.splits) {
                 let sums = &part[2 * queries + query * width..][..head_dim];
-                output.iter_mut().zip(sums).for_each(|(output, sum)| *output += factor * sum);
+                join((&mut total, output), ([part[2 * query], part[2 * query + 1]], sums));
             }
+            let factor = 1.0 / total[1];
+            output.iter_mut().for_each(|value| *value *= factor);
         }
     }
 }
@@ -272,115 +325,5 @@ impl Page {
                 }
             }
         }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use nearside_engine::backend::CacheFormat;
-
-    use super::*;
-    use crate::cache::Cache;
-
-    fn numbers(count: usize, seed: u32) -> Vec<f32> {
-        let mut state = seed;
-        (0..count)
-            .map(|_| {
-                state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
-                (state >> 8) as f32 / (1u32 << 23) as f32 - 1.0
-            })
-            .collect()
-    }
-
-    /// Attention in f64, by its definition.
-    fn plain(query: &[f32], keys: &[&[f32]], values: &[&[f32]], scale: f32) -> Vec<f64> {
-        let product = |left: &[f32], right: &[f32]| -> f64 {
-            left.iter().zip(right).map(|(left, right)| f64::from(*left) * f64::from(*right)).sum()
-        };
-        let scores: Vec<f64> = keys.iter().map(|key| product(query, key) * f64::from(scale)).collect();
-        let most = scores.iter().copied().fold(f64::NEG_INFINITY, f64::max);
-        let shares: Vec<f64> = scores.iter().map(|score| (score - most).exp()).collect();
-        let total: f64 = shares.iter().sum();
-        let sum = |element: usize| -> f64 {
-            shares.iter().zip(values).map(|(share, value)| share / total * f64::from(value[element])).sum()
-        };
-        (0..query.len()).map(sum).collect()
-    }
-
-    struct Case {
-        shape: CacheShape,
-        group: usize,
-        past: usize,
-        rows: usize,
-        window: Option<usize>,
-        threads: usize,
-    }
-
-    /// The largest difference from the plain version over a cache that is filled in two steps.
-    fn difference(case: &Case, format: CacheFormat) -> f64 {
-        let Case { shape, group, past, rows, window, threads } = *case;
-        let (width, length) = (shape.heads * shape.head_dim, past + rows);
-        let keys: Vec<f32> = numbers(length * width, 1).iter().map(|value| value * 3.0).collect();
-        let values = numbers(length * width, 2);
-        let heads = shape.heads * group;
-        let queries = numbers(rows * heads * shape.head_dim, 3);
-        let mut cache = Cache::new(&[shape], format);
-        for (start, end) in [(0, past), (past, length)] {
-            cache.reserve(start, end).expect("room for a few positions");
-            for position in start..end {
-                let row = position * width..(position + 1) * width;
-                cache.layers[0].put(position, &keys[row.clone()], &values[row]);
-            }
-        }
-        let scale = 1.0 / (shape.head_dim as f32).sqrt();
-        let attention = Attention { layer: &cache.layers[0], queries: &queries, heads, position: past, window, scale };
-        let mut output = vec![f32::NAN; queries.len()];
-        attention.run(&Pool::new(threads), &mut Vec::new(), &mut output).expect("room for a few numbers");
-        let mut largest: f64 = 0.0;
-        for (index, output) in output.chunks_exact(shape.head_dim).enumerate() {
-            let (row, head) = (index / heads, index % heads);
-            let seen = (past + row + 1).saturating_sub(window.unwrap_or(usize::MAX))..past + row + 1;
-            let place = |position: usize| position * width + head / group * shape.head_dim;
-            let keys: Vec<&[f32]> = seen.clone().map(|position| &keys[place(position)..][..shape.head_dim]).collect();
-            let values: Vec<&[f32]> = seen.map(|position| &values[place(position)..][..shape.head_dim]).collect();
-            let query = &queries[index * shape.head_dim..][..shape.head_dim];
-            for (ours, exact) in output.iter().zip(plain(query, &keys, &values, scale)) {
-                let difference = (f64::from(*ours) - exact).abs();
-                assert!(!difference.is_nan(), "row {row}, head {head}");
-                largest = largest.max(difference);
-            }
-        }
-        largest
-    }
-
-    fn cases() -> Vec<Case> {
-        let mut cases = Vec::new();
-        for (heads, head_dim, group) in [(1, 8, 4), (3, 64, 3), (2, 80, 5), (1, 33, 1), (2, 128, 6), (4, 16, 20)] {
-            for (past, rows) in [(0, 1), (5, 3), (63, 1), (64, 1), (60, 9), (200, 40), (700, 1)] {
-                for window in [None, Some(1), Some(50), Some(64)] {
-                    let threads = if rows == 40 || past == 700 { 3 } else { 1 };
-                    cases.push(Case { shape: CacheShape { heads, head_dim }, group, past, rows, window, threads });
-                }
-            }
-        }
-        cases
-    }
-
-    fn within(format: CacheFormat, bound: f64) {
-        for case in cases() {
-            let difference = difference(&case, format);
-            let Case { shape, group, past, rows, window, .. } = case;
-            assert!(difference <= bound, "{shape:?} {group} {past} {rows} {window:?}: {difference}");
-        }
-    }
-
-    #[test]
-    fn half_precision_keys_and_values_change_the_third_digit_at_most() {
-        within(CacheFormat::F16, 2e-3);
-    }
-
-    #[test]
-    fn bytes_for_keys_and_values_change_the_second_digit_at_most() {
-        within(CacheFormat::Q8_0, 2e-2);
     }
 }

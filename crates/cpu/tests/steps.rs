@@ -16,7 +16,7 @@ use nearside_engine::graph::{Graph, Op, Slot};
 use nearside_gguf::{ByteSource, Gguf, SourceError};
 use tiny::Tiny;
 
-const OPTIONS: ExecutorOptions = ExecutorOptions { context: 16, batch: 4, choices: 1, cache: CacheFormat::F16 };
+const OPTIONS: ExecutorOptions = ExecutorOptions { context: 16, batch: 4, choices: 4, cache: CacheFormat::F16 };
 const GREEDY: SampleRule = SampleRule { temperature: 0.0, top_k: 0, top_p: 1.0, min_p: 0.0, draw: 0.0 };
 
 fn load(change: impl FnOnce(&mut Graph)) -> Result<Box<dyn Executor>, BackendError> {
@@ -91,6 +91,28 @@ fn a_sampled_token_is_fed_back_without_being_seen() {
     assert_eq!(run(executor.as_mut(), told).expect("a sound step"), second);
     run(executor.as_mut(), Step { want: Want::Nothing, ..prompt }).expect("a sound step");
     run(executor.as_mut(), fed).expect_err("the step before it chose nothing");
+}
+
+#[test]
+fn rows_that_are_read_together_give_the_bits_of_rows_read_one_by_one() {
+    let (mut executor, cache) = executor();
+    let tokens = [3, 1, 4, 1, 5, 9, 2, 6, 5, 3, 5, 8];
+    let mut alone = Vec::new();
+    for (position, token) in tokens.iter().enumerate() {
+        let input = StepInput::Tokens(std::slice::from_ref(token));
+        let step = Step { cache, position, input, want: Want::Sample(&[GREEDY], 27) };
+        alone.extend(run(executor.as_mut(), step).expect("a sound step").choices);
+    }
+    for rows in 2..=4 {
+        let rules = vec![GREEDY; rows];
+        let mut together = Vec::new();
+        for (index, tokens) in tokens.chunks_exact(rows).enumerate() {
+            let want = Want::Sample(&rules, 27);
+            let step = Step { cache, position: index * rows, input: StepInput::Tokens(tokens), want };
+            together.extend(run(executor.as_mut(), step).expect("a sound step").choices);
+        }
+        assert_eq!(together, alone, "{rows} rows at a time");
+    }
 }
 
 #[test]

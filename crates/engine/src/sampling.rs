@@ -43,6 +43,9 @@ pub fn adjust(logits: &mut [f32], changes: &[LogitChange], allowed: Option<&[u32
     }
 }
 
+/// Logits that are passed over together.
+const STRETCH: usize = 64;
+
 /// The `count` best logits, best first, ties by lower token.
 pub fn top_candidates(logits: &[f32], count: usize) -> Vec<Candidate> {
     let count = count.min(logits.len());
@@ -50,16 +53,23 @@ pub fn top_candidates(logits: &[f32], count: usize) -> Vec<Candidate> {
     if count == 0 {
         return best;
     }
-    for (token, &logit) in logits.iter().enumerate() {
-        let logit = if logit.is_nan() { f32::NEG_INFINITY } else { logit };
-        // Almost every logit fails this test, so the walk costs little more than reading them.
-        if best.len() == count && best[count - 1].logit >= logit {
+    for (stretch, logits) in logits.chunks(STRETCH).enumerate() {
+        // In almost every stretch all logits fail this test, which is made of many at once.
+        if let Some(last) = best.get(count - 1).map(|last| last.logit)
+            && !logits.iter().fold(false, |better, &logit| better | (logit > last))
+        {
             continue;
         }
-        let candidate = Candidate { token: token as TokenId, logit };
-        let place = best.partition_point(|other| order(*other, candidate) == Ordering::Less);
-        best.insert(place, candidate);
-        best.truncate(count);
+        for (index, &logit) in logits.iter().enumerate() {
+            let logit = if logit.is_nan() { f32::NEG_INFINITY } else { logit };
+            if best.len() == count && best[count - 1].logit >= logit {
+                continue;
+            }
+            let candidate = Candidate { token: (stretch * STRETCH + index) as TokenId, logit };
+            let place = best.partition_point(|other| order(*other, candidate) == Ordering::Less);
+            best.insert(place, candidate);
+            best.truncate(count);
+        }
     }
     best
 }

@@ -14,8 +14,12 @@ impl CpuExecutor {
 
     /// Chooses for as many rows as there are rules.
     pub(super) fn choose_rows(&mut self, rules: &[SampleRule], candidates: usize) -> Result<StepOutput, BackendError> {
-        let choose = |(row, rule)| choice(self.logits(row), rule, candidates);
-        let choices = rules.iter().enumerate().map(choose).collect::<Result<Vec<_>, _>>()?;
+        let (logits, vocabulary) = (&self.buffers.slots[self.graph.logits.0], self.graph.vocabulary);
+        let mut found = vec![None; rules.len()];
+        self.pool.for_each_chunk(&mut found, 1, &|row, place| {
+            place[0] = choice(&logits[row * vocabulary..][..vocabulary], &rules[row], candidates);
+        });
+        let choices = found.into_iter().collect::<Option<Vec<_>>>().ok_or_else(nothing_to_choose)?;
         self.sampled = choices.last().map(|choice| choice.token);
         Ok(StepOutput { choices, ..StepOutput::default() })
     }
@@ -28,19 +32,23 @@ impl CpuExecutor {
         }
         let logits = &mut self.buffers.slots[self.graph.logits.0][..self.graph.vocabulary];
         adjust(logits, held.changes, held.allowed);
-        let choice = choice(logits, &held.rule, held.candidates)?;
+        let choice = choice(logits, &held.rule, held.candidates).ok_or_else(nothing_to_choose)?;
         self.sampled = Some(choice.token);
         Ok(StepOutput { choices: vec![choice], ..StepOutput::default() })
     }
 }
 
-fn choice(logits: &[f32], rule: &SampleRule, count: usize) -> Result<Choice, BackendError> {
+fn nothing_to_choose() -> BackendError {
+    invalid("no token can be chosen")
+}
+
+fn choice(logits: &[f32], rule: &SampleRule, count: usize) -> Option<Choice> {
     let mut candidates = top_candidates(logits, MAX_CANDIDATES);
     // What is not allowed is last and has no weight, but would be chosen if nothing were allowed.
     let chosen = candidates.first().filter(|best| best.logit > f32::NEG_INFINITY);
-    let token = chosen.and_then(|_| choose(&candidates, rule)).ok_or_else(|| invalid("no token can be chosen"))?;
+    let token = chosen.and_then(|_| choose(&candidates, rule))?;
     candidates.truncate(count.max(2));
-    Ok(Choice { token, candidates, log_sum_exp: log_sum_exp(logits) })
+    Some(Choice { token, candidates, log_sum_exp: log_sum_exp(logits) })
 }
 
 /// `ln Σ exp(logit)`, as [`nearside_engine::sampling::log_sum_exp`] has it.

@@ -84,8 +84,10 @@ impl Packed {
         if input_rows == 1 {
             self.multiply_one::<L>(pool, inputs, outputs);
         } else {
-            let threads = threads.reserve(pool, unpacked_lines(&self.shape), input_rows * PANEL_ROWS)?;
-            self.multiply_many::<L>(pool, inputs, threads, outputs);
+            let few = input_rows <= self.isa.few_rows::<L>();
+            let unpacked = if few { 0 } else { unpacked_lines(&self.shape) };
+            let threads = threads.reserve(pool, unpacked, input_rows * PANEL_ROWS)?;
+            self.multiply_many::<L>(pool, inputs, few, threads, outputs);
         }
         Ok(())
     }
@@ -98,14 +100,25 @@ impl Packed {
         });
     }
 
-    fn multiply_many<L: Layout>(&self, pool: &Pool, inputs: &[L::Input], threads: &mut [Room], outputs: &mut [f32]) {
+    fn multiply_many<L: Layout>(
+        &self,
+        pool: &Pool,
+        inputs: &[L::Input],
+        few: bool,
+        threads: &mut [Room],
+        outputs: &mut [f32],
+    ) {
         let panels = self.rows.div_ceil(PANEL_ROWS);
         let count = panels.div_ceil(pool.threads() * PARTS_PER_THREAD).max(1);
         let input_rows = outputs.len() / self.rows;
         let work = |room: &mut Room, part: usize, mut columns: ColumnsMut<'_, f32>| {
             let products = &mut room.products[..input_rows * PANEL_ROWS];
             for index in 0..count.min(panels - part * count) {
-                self.isa.matmul::<L>(self.panels(), part * count + index, &mut room.levels, inputs, products);
+                if few {
+                    self.isa.few::<L>(self.panels(), part * count + index, inputs, products);
+                } else {
+                    self.isa.matmul::<L>(self.panels(), part * count + index, &mut room.levels, inputs, products);
+                }
                 for (row, products) in products.chunks_exact(PANEL_ROWS).enumerate() {
                     let places = columns.row(row)[index * PANEL_ROWS..].iter_mut();
                     places.zip(products).for_each(|(place, product)| *place = *product);

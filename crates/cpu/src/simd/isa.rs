@@ -33,7 +33,7 @@ pub(crate) struct Panels<'a> {
     /// Panel after panel.
     pub(crate) bytes: &'a [u8],
     pub(crate) shape: PanelShape,
-    /// What is taken from each level.
+    /// What is taken from each level, nothing where there are minimums.
     pub(crate) offset: i32,
     /// What every scale of a block of 256 is multiplied with.
     pub(crate) factor: f32,
@@ -71,16 +71,30 @@ macro_rules! dispatch {
 }
 
 /// The kernels compiled for one instruction set. A tile is so many vectors of rows by so many rows of inputs,
-/// as many sums as there are registers for.
+/// as many sums as there are registers for. After `few` come the tiles of levels that are not brought out before, the
+/// largest first, and after `wide` the most rows of inputs in one of these where blocks are wide.
 macro_rules! compiled {
-    ($name:ident, $lanes:ty, $vectors:literal x $rows:literal $(, $feature:literal)?) => {
+    (
+        $name:ident, $lanes:ty, $vectors:literal x $rows:literal,
+        few [$($few_vectors:literal x $few:literal),*] wide $wide:literal $(, $feature:literal)?
+    ) => {
         mod $name {
             use super::{Layout, Number, PANEL_ROWS, Panel, Rounding, Unpacked, float_kernels, kernels, limits};
 
             $(#[target_feature(enable = $feature)])?
-            pub(super) unsafe fn matvec<L: Layout>(panel: Panel, inputs: *const L::Input, products: *mut f32) {
-                // SAFETY: the caller promises what the kernel asks for.
-                unsafe { L::matvec::<$lanes>(panel, inputs, products) }
+            pub(super) unsafe fn rows<L: Layout>(panel: Panel, inputs: *const L::Input, rows: usize, products: *mut f32) {
+                let mut done = 0;
+                while done < rows {
+                    // SAFETY: the caller promises `rows` rows of inputs and of products, and these are some.
+                    unsafe {
+                        let (inputs, products) = (inputs.add(done * panel.blocks), products.add(done * PANEL_ROWS));
+                        $(if rows - done >= $few && (L::PARTS == 1 || $few <= $wide) {
+                            L::rows::<$lanes, $few_vectors, $few>(panel, inputs, products);
+                            done += $few;
+                            continue;
+                        })*
+                    }
+                }
             }
 
             $(#[target_feature(enable = $feature)])?
@@ -157,15 +171,15 @@ macro_rules! compiled {
     };
 }
 
-compiled!(plain, super::Plain, 1 x 4);
+compiled!(plain, super::Plain, 1 x 4, few [1 x 2, 4 x 1] wide 2);
 #[cfg(target_arch = "x86_64")]
-compiled!(avx2, crate::simd::avx2::Avx2, 2 x 4, "avx2,fma,f16c");
+compiled!(avx2, crate::simd::avx2::Avx2, 2 x 4, few [2 x 4, 2 x 2, 2 x 1] wide 4, "avx2,fma,f16c");
 #[cfg(target_arch = "x86_64")]
-compiled!(avx512, crate::simd::avx512::Avx512, 1 x 8, "avx512f,avx512bw,avx512vnni");
+compiled!(avx512, crate::simd::avx512::Avx512, 1 x 8, few [1 x 8, 1 x 4, 1 x 2, 1 x 1] wide 8, "avx512f,avx512bw,avx512vnni");
 #[cfg(all(target_arch = "wasm32", target_feature = "simd128"))]
-compiled!(simd128, crate::simd::simd128::Simd128, 1 x 4);
+compiled!(simd128, crate::simd::simd128::Simd128, 1 x 4, few [4 x 1] wide 1);
 #[cfg(all(target_arch = "wasm32", target_feature = "relaxed-simd"))]
-compiled!(relaxed, crate::simd::simd128::Relaxed, 2 x 4);
+compiled!(relaxed, crate::simd::simd128::Relaxed, 2 x 4, few [2 x 3, 2 x 2, 4 x 1] wide 2);
 
 impl Isa {
     /// The best one here.
@@ -226,6 +240,25 @@ impl Isa {
         }
     }
 
+    /// For how many rows of inputs [`Self::few`] is at least as fast as [`Self::matmul`].
+    pub(crate) fn few_rows<L: Layout>(self) -> usize {
+        // One operation brings a quad out, or none: keeping the quads saves no more than storing them takes.
+        let quick = matches!(L::BITS, 4 | 8) && !L::TABLE;
+        match self.0 {
+            #[cfg(target_arch = "x86_64")]
+            Set::Avx2 | Set::Avx512 => {
+                if quick {
+                    usize::MAX
+                } else {
+                    16
+                }
+            }
+            #[cfg(all(target_arch = "wasm32", target_feature = "relaxed-simd"))]
+            Set::Relaxed(_) if quick => usize::MAX,
+            _ => 3,
+        }
+    }
+
     /// Turns whole blocks of numbers into inputs.
     pub(crate) fn round<I: Rounding>(self, values: &[f32], inputs: &mut [I]) {
         dispatch!(self, false, round::<I>(values, inputs));
@@ -238,9 +271,19 @@ impl Isa {
         for (index, products) in products.chunks_mut(PANEL_ROWS).enumerate() {
             let panel = panels.panel::<L>(first + index);
             let mut room = [0.0; PANEL_ROWS];
-            dispatch!(self, L::BYTE, matvec::<L>(panel, inputs.as_ptr(), room.as_mut_ptr()));
+            dispatch!(self, L::BYTE, rows::<L>(panel, inputs.as_ptr(), 1, room.as_mut_ptr()));
             products.copy_from_slice(&room[..products.len()]);
         }
+    }
+
+    /// The products of a few rows of inputs and one panel: sixteen for each row of inputs, one row's after the
+    /// other's. The panel's levels are brought out anew for every few rows.
+    pub(crate) fn few<L: Layout>(self, panels: Panels<'_>, index: usize, inputs: &[L::Input], products: &mut [f32]) {
+        let rows = products.len() / PANEL_ROWS;
+        let sound = inputs.len() == rows * panels.shape.blocks && products.len() == rows * PANEL_ROWS;
+        assert!(sound, "inputs of another width");
+        let panel = panels.panel::<L>(index);
+        dispatch!(self, L::BYTE, rows::<L>(panel, inputs.as_ptr(), rows, products.as_mut_ptr()));
     }
 
     /// The products of some rows of inputs and one panel: sixteen for each row of inputs, one row's after the

@@ -16,12 +16,20 @@ pub(crate) struct Panel {
     pub(super) blocks: usize,
     /// How many bytes may be read from the levels on: those of the panels that follow, too.
     pub(super) readable: usize,
-    /// What is taken from each level.
+    /// What is taken from each level, nothing where there are minimums.
     pub(super) offset: i32,
     /// What every scale is multiplied with.
     pub(super) factor: f32,
     /// The levels that indices stand for.
     pub(super) table: *const u8,
+}
+
+impl Panel {
+    /// What a sum begins with for each input: the compiler sees where that is nothing.
+    #[inline(always)]
+    pub(super) fn start<L: Layout>(&self) -> i32 {
+        if L::MINIMUMS { 0 } else { -self.offset }
+    }
 }
 
 /// A panel's levels, 8 bits each.
@@ -55,18 +63,18 @@ pub(super) unsafe fn ask_ahead<V: Lanes, L: Layout>(panel: Panel, block: usize, 
     unsafe { V::prefetch(panel.levels.wrapping_add(from), bytes) }
 }
 
-/// Adds the products of some groups of quads of 32 columns, and of the inputs from the first group's on, to the
-/// sums of each vector of rows.
+/// Adds the products of some groups of quads of 32 columns, and of `ROWS` rows of inputs from the first group's on,
+/// to the sums of each vector of rows. The rows of inputs lie `stride` bytes apart.
 ///
 /// # Safety
-/// The instruction set is present, `levels` points to the levels of 32 columns of a panel, and `steps` to as
-/// many inputs as the groups have levels.
+/// The instruction set is present, `levels` points to the levels of 32 columns of a panel, from the first vector's
+/// first row on, and `steps` to as many inputs of each row as the groups have levels.
 #[inline(always)]
-pub(super) unsafe fn add_groups<V: Lanes, L: Layout>(
+pub(super) unsafe fn add_groups<V: Lanes, L: Layout, const VECTORS: usize, const ROWS: usize>(
     (levels, table, masks): (*const u8, *const u8, Masks<V>),
     (first, count): (usize, usize),
-    steps: *const i8,
-    sums: &mut [V::Sums; PANEL_ROWS],
+    (steps, stride): (*const i8, usize),
+    sums: &mut [[V::Sums; ROWS]; VECTORS],
 ) {
     let groups = Groups::of::<L>();
     let turns = if groups.alike && count > 1 { turns::<V>(count) } else { count };
@@ -75,59 +83,96 @@ pub(super) unsafe fn add_groups<V: Lanes, L: Layout>(
         for turn in 0..turns {
             let length = if groups.alike { groups.quads } else { groups.length(first + turn) };
             let steps = steps.add(4 * groups.quads * turn);
-            let mut inputs = [V::inputs(steps); 4];
-            for quad in 1..length {
-                inputs[quad] = V::inputs(steps.add(4 * quad));
+            if ROWS == 1 {
+                // The inputs stay in registers, and the levels of one vector after the other pass by them.
+                let mut inputs = [V::inputs(steps); 4];
+                for quad in 1..length {
+                    inputs[quad] = V::inputs(steps.add(4 * quad));
+                }
+                for vector in 0..VECTORS {
+                    let quads = group::<V, L>(levels.add(vector * V::COUNT * 4), table, masks, first + turn);
+                    for quad in 0..length {
+                        sums[vector][0] = V::dot(L::BYTE, sums[vector][0], quads[quad], inputs[quad]);
+                    }
+                }
+                continue;
             }
-            for part in 0..PANEL_ROWS / V::COUNT {
-                let quads = group::<V, L>(levels.add(part * V::COUNT * 4), table, masks, first + turn);
-                for quad in 0..length {
-                    sums[part] = V::dot(L::BYTE, sums[part], quads[quad], inputs[quad]);
+            let mut quads = [group::<V, L>(levels, table, masks, first + turn); VECTORS];
+            for vector in 1..VECTORS {
+                quads[vector] = group::<V, L>(levels.add(vector * V::COUNT * 4), table, masks, first + turn);
+            }
+            for quad in 0..length {
+                for row in 0..ROWS {
+                    let four = V::inputs(steps.add(4 * quad + row * stride));
+                    for vector in 0..VECTORS {
+                        sums[vector][row] = V::dot(L::BYTE, sums[vector][row], quads[vector][quad], four);
+                    }
                 }
             }
         }
     }
 }
 
-/// The products of one panel and one row of inputs.
+/// The products of one panel and `ROWS` rows of inputs. `VECTORS` vectors of the panel's rows are worked on at a time.
+/// The products of a row of inputs lie together.
 ///
 /// # Safety
-/// The instruction set is present, the panel and the inputs have as many blocks as the panel says, and there
-/// is room for 16 products.
+/// The instruction set is present, the panel and each row of inputs have as many blocks as the panel says, and there
+/// is room for 16 products for each row of inputs.
 #[inline(always)]
-pub(super) unsafe fn matvec<V: Lanes, L: Layout>(panel: Panel, inputs: *const Input, products: *mut f32) {
-    // SAFETY: everything read lies in the panel and the inputs as the caller describes them.
+pub(super) unsafe fn rows<V: Lanes, L: Layout, const VECTORS: usize, const ROWS: usize>(
+    panel: Panel,
+    inputs: *const Input,
+    products: *mut f32,
+) {
+    // SAFETY: everything read and written lies in the panel, the inputs and the products as the caller describes them.
     unsafe {
-        let vectors = PANEL_ROWS / V::COUNT;
         let masks = Masks::<V>::new::<L>();
         let half_mask = V::mask(HALF_MASK);
         let strip = strip::<V>(panel.blocks);
-        let mut totals = [V::splat(0.0); PANEL_ROWS];
-        for block in 0..panel.blocks {
-            let input = &*inputs.add(block);
-            let unit = V::splat(input.scale * V::HALF_UNIT);
-            if block & (strip - 1) == 0 {
-                ask_ahead::<V, L>(panel, block, strip);
-            }
-            let mut sums = [V::start(-panel.offset * input.sum); PANEL_ROWS];
-            let levels = panel.levels.add(block * L::LEVEL_BYTES);
-            let groups = (0, Groups::of::<L>().count);
-            add_groups::<V, L>((levels, panel.table, masks), groups, input.steps.as_ptr(), &mut sums);
-            let heads = panel.heads.add(block * L::HEAD_BYTES);
-            let weight = V::splat(input.scale * V::HALF_UNIT * input.sum as f32);
-            for vector in 0..vectors {
-                let head = heads.add(vector * V::COUNT * 2);
-                let scale = V::multiply(V::halves(head, half_mask), unit);
-                let sum = V::number(V::whole(sums[vector]));
-                totals[vector] = V::add(totals[vector], V::multiply(sum, scale));
-                if L::MINIMUMS {
-                    let minimum = V::halves(head.add(PANEL_ROWS * 2), half_mask);
-                    totals[vector] = V::add(totals[vector], V::multiply(minimum, weight));
+        for first in (0..PANEL_ROWS).step_by(VECTORS * V::COUNT) {
+            let mut totals = [[V::splat(0.0); ROWS]; VECTORS];
+            for block in 0..panel.blocks {
+                if first == 0 && block & (strip - 1) == 0 {
+                    ask_ahead::<V, L>(panel, block, strip);
+                }
+                let inputs = inputs.add(block);
+                let mut sums = [[V::start(0); ROWS]; VECTORS];
+                for row in 0..ROWS {
+                    let start = V::start(panel.start::<L>() * (*inputs.add(row * panel.blocks)).sum);
+                    for vector in &mut sums {
+                        vector[row] = start;
+                    }
+                }
+                let levels = panel.levels.add(block * L::LEVEL_BYTES + first * 4);
+                let steps = ((*inputs).steps.as_ptr(), panel.blocks * size_of::<Input>());
+                let groups = (0, Groups::of::<L>().count);
+                add_groups::<V, L, VECTORS, ROWS>((levels, panel.table, masks), groups, steps, &mut sums);
+                let heads = panel.heads.add(block * L::HEAD_BYTES + first * 2);
+                for vector in 0..VECTORS {
+                    let head = heads.add(vector * V::COUNT * 2);
+                    let halves = V::halves(head, half_mask);
+                    for row in 0..ROWS {
+                        let input = &*inputs.add(row * panel.blocks);
+                        let scale = V::multiply(halves, V::splat(input.scale * V::HALF_UNIT));
+                        let sum = V::number(V::whole(sums[vector][row]));
+                        totals[vector][row] = V::add(totals[vector][row], V::multiply(sum, scale));
+                    }
+                    if L::MINIMUMS {
+                        let minimum = V::halves(head.add(PANEL_ROWS * 2), half_mask);
+                        for row in 0..ROWS {
+                            let input = &*inputs.add(row * panel.blocks);
+                            let weight = V::splat(input.scale * V::HALF_UNIT * input.sum as f32);
+                            totals[vector][row] = V::add(totals[vector][row], V::multiply(minimum, weight));
+                        }
+                    }
                 }
             }
-        }
-        for vector in 0..vectors {
-            V::store_floats(totals[vector], products.add(vector * V::COUNT));
+            for (vector, totals) in totals.iter().enumerate() {
+                for (row, total) in totals.iter().enumerate() {
+                    V::store_floats(*total, products.add(row * PANEL_ROWS + first + vector * V::COUNT));
+                }
+            }
         }
     }
 }
@@ -135,7 +180,7 @@ pub(super) unsafe fn matvec<V: Lanes, L: Layout>(panel: Panel, inputs: *const In
 /// Brings all levels of a panel out.
 ///
 /// # Safety
-/// As for [`matvec`], and there is room for the levels of all rows and blocks.
+/// As for [`rows`], and there is room for the levels of all rows and blocks.
 #[inline(always)]
 pub(super) unsafe fn unpack<V: Lanes, L: Layout>(panel: Panel, unpacked: Unpacked) {
     let groups = Groups::of::<L>();
@@ -180,7 +225,7 @@ pub(super) unsafe fn tile<V: Lanes, L: Layout, const VECTORS: usize, const ROWS:
                 let levels = unpacked.0.add((block * BLOCK * PANEL_ROWS) + first * 4).cast_const();
                 let mut sums = [[V::start(0); ROWS]; VECTORS];
                 for row in 0..ROWS {
-                    let start = V::start(-panel.offset * (*inputs.add(row * panel.blocks + block)).sum);
+                    let start = V::start(panel.start::<L>() * (*inputs.add(row * panel.blocks + block)).sum);
                     for vector in &mut sums {
                         vector[row] = start;
                     }

@@ -49,11 +49,15 @@ pub(crate) trait Layout: Copy + Send + Sync + 'static {
     /// Bytes of levels in 32 columns of a panel.
     const LEVEL_BYTES: usize = Self::BITS * BLOCK / 8 * PANEL_ROWS;
 
-    /// [`kernels::matvec`] or [`wide_kernels::matvec`].
+    /// [`kernels::rows`] or [`wide_kernels::rows`].
     ///
     /// # Safety
     /// As for these.
-    unsafe fn matvec<V: Lanes>(panel: Panel, inputs: *const Self::Input, products: *mut f32);
+    unsafe fn rows<V: Lanes, const VECTORS: usize, const ROWS: usize>(
+        panel: Panel,
+        inputs: *const Self::Input,
+        products: *mut f32,
+    );
 
     /// [`kernels::tile`] or [`wide_kernels::tile`].
     ///
@@ -82,9 +86,13 @@ macro_rules! layouts {
                 const TABLE: bool = $table;
 
                 #[inline(always)]
-                unsafe fn matvec<V: Lanes>(panel: Panel, inputs: *const $input, products: *mut f32) {
+                unsafe fn rows<V: Lanes, const VECTORS: usize, const ROWS: usize>(
+                    panel: Panel,
+                    inputs: *const $input,
+                    products: *mut f32,
+                ) {
                     // SAFETY: the caller promises what the kernel asks for.
-                    unsafe { $kernels::matvec::<V, Self>(panel, inputs, products) }
+                    unsafe { $kernels::rows::<V, Self, VECTORS, ROWS>(panel, inputs, products) }
                 }
 
                 #[inline(always)]

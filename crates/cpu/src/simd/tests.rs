@@ -75,7 +75,11 @@ fn sample<L: Layout>(isa: Isa, panels: usize, blocks: usize, seed: u32) -> Sampl
     }
     let table = std::array::from_fn(|index| [0, 255, 128, 127, 1, 129, 77, 200][index % 8]);
     let bias = i32::from(isa.byte_bias());
-    let offset = if byte || L::TABLE { bias } else { (mask / 2).into() };
+    let offset = match (L::MINIMUMS, byte || L::TABLE) {
+        (true, _) => 0,
+        (false, true) => bias,
+        (false, false) => (mask / 2).into(),
+    };
     Sample { lines, shape, offset, table, signed: L::BYTE && bias == 0 }
 }
 
@@ -149,6 +153,11 @@ fn equal<L: Layout>(isa: Isa, blocks: usize, input_rows: usize, block_of: fn(&L:
     isa.matmul::<L>(view, 2, &mut room, &inputs, &mut products);
     for (products, expected) in products.chunks(PANEL_ROWS).zip(&expected) {
         assert_eq!(bits(products), expected[2 * PANEL_ROWS..], "matmul {case}");
+    }
+    products.fill(f32::NAN);
+    isa.few::<L>(view, 1, &inputs, &mut products);
+    for (products, expected) in products.chunks(PANEL_ROWS).zip(&expected) {
+        assert_eq!(bits(products), expected[PANEL_ROWS..2 * PANEL_ROWS], "few {case}");
     }
 }
 

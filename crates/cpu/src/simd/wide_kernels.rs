@@ -68,58 +68,105 @@ unsafe fn belows<V: Lanes, L: Layout>(heads: *const u8, input: &WideInput) -> V:
     }
 }
 
-/// The products of one panel and one row of inputs.
+/// The products of one panel and `ROWS` rows of inputs. `VECTORS` vectors of the panel's rows are worked on at a time.
+/// The products of a row of inputs lie together.
 ///
 /// # Safety
-/// The instruction set is present, the panel and the inputs have as many blocks as the panel says, and there
-/// is room for 16 products.
+/// The instruction set is present, the panel and each row of inputs have as many blocks as the panel says, and there
+/// is room for 16 products for each row of inputs.
 #[inline(always)]
-pub(super) unsafe fn matvec<V: Lanes, L: Layout>(panel: Panel, inputs: *const WideInput, products: *mut f32) {
+pub(super) unsafe fn rows<V: Lanes, L: Layout, const VECTORS: usize, const ROWS: usize>(
+    panel: Panel,
+    inputs: *const WideInput,
+    products: *mut f32,
+) {
     let Turns { stretches, parts, groups } = const { Turns::of::<L>() };
     let columns = WIDE_BLOCK / L::PARTS;
-    // SAFETY: everything read lies in the panel and the inputs as the caller describes them.
+    // SAFETY: everything read and written lies in the panel, the inputs and the products as the caller describes them.
     unsafe {
-        let vectors = PANEL_ROWS / V::COUNT;
         let masks = Masks::<V>::new::<L>();
         let half_mask = V::mask(HALF_MASK);
         let strip = strip::<V>(panel.blocks * (WIDE_BLOCK / BLOCK));
-        let mut totals = [V::splat(0.0); PANEL_ROWS];
-        for block in 0..panel.blocks {
-            let input = &*inputs.add(block);
-            let heads = panel.heads.add(block * L::HEAD_BYTES);
-            let mut sums = [V::mask(0); PANEL_ROWS];
-            for stretch in 0..turns::<V>(stretches) {
-                let at = block * stretches + stretch;
-                if at & (strip * stretches / (WIDE_BLOCK / BLOCK) - 1) == 0 {
-                    ask_ahead::<V, L>(panel, at * (WIDE_BLOCK / BLOCK) / stretches, strip);
-                }
-                let levels = panel.levels.add(at * (L::LEVEL_BYTES * (WIDE_BLOCK / BLOCK) / stretches));
-                for within in 0..parts {
-                    let part = stretch * parts + within;
-                    let mut part_sums = [V::start(-panel.offset * input.sum(L::PARTS, part)); PANEL_ROWS];
-                    let inputs = input.steps.as_ptr().add(part * columns);
-                    let groups = (within * groups, groups);
-                    add_groups::<V, L>((levels, panel.table, masks), groups, inputs, &mut part_sums);
-                    for vector in 0..vectors {
-                        let steps = steps::<V, L>(heads.add(vector * V::COUNT * 4), part);
-                        sums[vector] = V::sum(sums[vector], V::product(V::whole(part_sums[vector]), steps));
+        let stride = panel.blocks * size_of::<WideInput>();
+        for first in (0..PANEL_ROWS).step_by(VECTORS * V::COUNT) {
+            let mut totals = [[V::splat(0.0); ROWS]; VECTORS];
+            for block in 0..panel.blocks {
+                let inputs = inputs.add(block);
+                let heads = panel.heads.add(block * L::HEAD_BYTES);
+                let mut sums = [[V::mask(0); ROWS]; VECTORS];
+                for stretch in 0..turns::<V>(stretches) {
+                    let at = block * stretches + stretch;
+                    if first == 0 && at & (strip * stretches / (WIDE_BLOCK / BLOCK) - 1) == 0 {
+                        ask_ahead::<V, L>(panel, at * (WIDE_BLOCK / BLOCK) / stretches, strip);
+                    }
+                    let levels = panel.levels.add(at * (L::LEVEL_BYTES * (WIDE_BLOCK / BLOCK) / stretches) + first * 4);
+                    for within in 0..parts {
+                        let part = stretch * parts + within;
+                        let mut part_sums = [[V::start(0); ROWS]; VECTORS];
+                        for row in 0..ROWS {
+                            let sum = (*inputs.add(row * panel.blocks)).sum(L::PARTS, part);
+                            let start = V::start(panel.start::<L>() * sum);
+                            for vector in &mut part_sums {
+                                vector[row] = start;
+                            }
+                        }
+                        let steps_of_inputs = ((*inputs).steps.as_ptr().add(part * columns), stride);
+                        let groups = (within * groups, groups);
+                        add_groups::<V, L, VECTORS, ROWS>(
+                            (levels, panel.table, masks),
+                            groups,
+                            steps_of_inputs,
+                            &mut part_sums,
+                        );
+                        for vector in 0..VECTORS {
+                            let steps = steps::<V, L>(heads.add((first + vector * V::COUNT) * 4), part);
+                            for row in 0..ROWS {
+                                let product = V::product(V::whole(part_sums[vector][row]), steps);
+                                sums[vector][row] = V::sum(sums[vector][row], product);
+                            }
+                        }
                     }
                 }
+                add_block::<V, L, VECTORS, ROWS>(panel, (inputs, heads, half_mask), first, &sums, &mut totals);
             }
-            let unit = V::splat(input.scale * panel.factor * V::HALF_UNIT);
-            for vector in 0..vectors {
-                let head = heads.add(vector * V::COUNT * 2);
-                let scale = V::multiply(V::halves(head, half_mask), unit);
-                totals[vector] = V::add(totals[vector], V::multiply(V::number(sums[vector]), scale));
-                if L::MINIMUMS {
-                    let minimum = V::multiply(V::halves(head.add(PANEL_ROWS * 2), half_mask), unit);
-                    let sum = V::number(belows::<V, L>(heads.add(vector * V::COUNT * 4), input));
-                    totals[vector] = V::add(totals[vector], V::multiply(sum, minimum));
+            for (vector, totals) in totals.iter().enumerate() {
+                for (row, total) in totals.iter().enumerate() {
+                    V::store_floats(*total, products.add(row * PANEL_ROWS + first + vector * V::COUNT));
                 }
             }
         }
-        for vector in 0..vectors {
-            V::store_floats(totals[vector], products.add(vector * V::COUNT));
+    }
+}
+
+/// Adds a block's sums, each times its scales, to the totals of the vectors from row `first` on.
+///
+/// # Safety
+/// As for [`rows`]; `inputs` and `heads` point to the block's.
+#[inline(always)]
+unsafe fn add_block<V: Lanes, L: Layout, const VECTORS: usize, const ROWS: usize>(
+    panel: Panel,
+    (inputs, heads, half_mask): (*const WideInput, *const u8, V::Int),
+    first: usize,
+    sums: &[[V::Int; ROWS]; VECTORS],
+    totals: &mut [[V::Float; ROWS]; VECTORS],
+) {
+    // SAFETY: the caller promises that there are scales and inputs.
+    unsafe {
+        for vector in 0..VECTORS {
+            let head = heads.add((first + vector * V::COUNT) * 2);
+            let scale = V::halves(head, half_mask);
+            for row in 0..ROWS {
+                let input = &*inputs.add(row * panel.blocks);
+                let unit = V::splat(input.scale * panel.factor * V::HALF_UNIT);
+                let total = &mut totals[vector][row];
+                *total = V::add(*total, V::multiply(V::number(sums[vector][row]), V::multiply(scale, unit)));
+                if L::MINIMUMS {
+                    let minimum = V::multiply(V::halves(head.add(PANEL_ROWS * 2), half_mask), unit);
+                    let heads = heads.add((first + vector * V::COUNT) * 4);
+                    let sum = V::number(belows::<V, L>(heads, input));
+                    *total = V::add(*total, V::multiply(sum, minimum));
+                }
+            }
         }
     }
 }
@@ -152,7 +199,7 @@ pub(super) unsafe fn tile<V: Lanes, L: Layout, const VECTORS: usize, const ROWS:
                     let mut part_sums = [[V::start(0); ROWS]; VECTORS];
                     for row in 0..ROWS {
                         let sum = (*inputs.add(row * panel.blocks)).sum(L::PARTS, part);
-                        let start = V::start(-panel.offset * sum);
+                        let start = V::start(panel.start::<L>() * sum);
                         for vector in &mut part_sums {
                             vector[row] = start;
                         }
@@ -180,22 +227,7 @@ pub(super) unsafe fn tile<V: Lanes, L: Layout, const VECTORS: usize, const ROWS:
                         }
                     }
                 }
-                for vector in 0..VECTORS {
-                    let head = heads.add((first + vector * V::COUNT) * 2);
-                    let scale = V::halves(head, half_mask);
-                    for row in 0..ROWS {
-                        let input = &*inputs.add(row * panel.blocks);
-                        let unit = V::splat(input.scale * panel.factor * V::HALF_UNIT);
-                        let total = &mut totals[vector][row];
-                        *total = V::add(*total, V::multiply(V::number(sums[vector][row]), V::multiply(scale, unit)));
-                        if L::MINIMUMS {
-                            let minimum = V::multiply(V::halves(head.add(PANEL_ROWS * 2), half_mask), unit);
-                            let heads = heads.add((first + vector * V::COUNT) * 4);
-                            let sum = V::number(belows::<V, L>(heads, input));
-                            *total = V::add(*total, V::multiply(sum, minimum));
-                        }
-                    }
-                }
+                add_block::<V, L, VECTORS, ROWS>(panel, (inputs, heads, half_mask), first, &sums, &mut totals);
             }
             for (vector, totals) in totals.iter().enumerate() {
                 for (row, total) in totals.iter().enumerate() {

@@ -7,7 +7,7 @@ mod lookup;
 mod pace;
 
 pub(crate) use self::draft::Draft;
-use self::pace::Pace;
+use self::pace::{MOST, Pace};
 use super::answer::broken;
 use super::pipelined::Pipelined;
 use super::{Core, Next, Stepping};
@@ -18,65 +18,95 @@ use crate::{EngineError, Speculation};
 pub(super) struct Speculating {
     plain: Pipelined,
     source: Speculation,
-    pace: Pace,
-    /// What was foreseen while stepping plainly, which costs nothing and shows whether speculation would pay.
-    foreseen: Option<TokenId>,
+    /// How far to look ahead by chance matches, or by a draft.
+    guesses: Pace,
+    /// How far to look ahead where the text is being copied.
+    copies: Pace,
+}
+
+/// What is likely to follow.
+#[derive(Default)]
+struct Foreseen {
+    tokens: Vec<TokenId>,
+    /// Whether it stands behind a long match.
+    copied: bool,
 }
 
 impl Speculating {
     /// Nothing submitted.
     pub(super) fn new(source: Speculation) -> Self {
-        Self { plain: Pipelined::new(0), source, pace: Pace::new(), foreseen: None }
+        Self { plain: Pipelined::new(0), source, guesses: Pace::curious(), copies: Pace::sure() }
     }
 
-    /// One plain step, after which nothing more is in flight where speculation pays.
+    fn pace(&mut self, copied: bool) -> &mut Pace {
+        if copied { &mut self.copies } else { &mut self.guesses }
+    }
+
+    /// So many tokens came.
+    fn pass(&mut self, tokens: usize) {
+        self.guesses.pass(tokens);
+        self.copies.pass(tokens);
+    }
+
+    /// One plain step, after which nothing more is in flight where speculation pays. What is foreseen meanwhile costs
+    /// nothing and shows whether it would pay.
     async fn step_plainly(&mut self, core: &mut Core<'_>) -> Result<Next, EngineError> {
-        let depth = if self.pace.pays() { 1 } else { core.engine.pipeline.executor.steps_in_flight() };
+        let found = match self.source {
+            Speculation::Lookup => lookup::continuation(&core.text, 1),
+            Speculation::None | Speculation::Draft => None,
+        };
+        let foreseen = found.and_then(|found| Some((*found.tokens.first()?, found.copied)));
+        let pays = match foreseen {
+            Some((_, copied)) => self.pace(copied).pays(),
+            None => self.source == Speculation::Draft && self.guesses.pays(),
+        };
+        let depth = if pays { 1 } else { core.engine.pipeline.executor.steps_in_flight() };
         let before = core.text.len();
         let next = self.plain.advance_with(core, depth).await?;
         if core.text.len() > before {
-            if let Some(foreseen) = self.foreseen.take() {
-                self.pace.tell(usize::from(core.text.last() == Some(&foreseen)), 1);
+            if let Some((token, copied)) = foreseen {
+                self.pace(copied).tell(usize::from(core.text.last() == Some(&token)), 1);
             }
-            self.pace.pass(1);
-            if self.source == Speculation::Lookup {
-                self.foreseen = lookup::continuation(&core.text, 1).first().copied();
-            }
+            self.pass(1);
         }
         Ok(next)
     }
 
-    /// What is likely to follow.
-    async fn foresee(&self, core: &mut Core<'_>) -> Result<Vec<TokenId>, EngineError> {
+    /// What is likely to follow, nothing where looking ahead does not pay.
+    async fn foresee(&mut self, core: &mut Core<'_>) -> Result<Foreseen, EngineError> {
         let limits = core.engine.pipeline.executor.options();
         let context = core.engine.info().context;
         let most = (limits.choices.min(limits.batch).min(core.wanted()).saturating_sub(1))
-            .min(context.saturating_sub(core.text.len()))
-            .min(self.pace.length());
-        if most == 0 {
-            return Ok(Vec::new());
-        }
+            .min(context.saturating_sub(core.text.len()));
         match self.source {
-            Speculation::None => Ok(Vec::new()),
-            Speculation::Lookup => Ok(lookup::continuation(&core.text, most).to_vec()),
-            Speculation::Draft => {
-                let rules = rules(core, core.text.len(), most);
+            Speculation::None => {}
+            Speculation::Lookup => {
+                if let Some(lookup::Found { tokens, copied }) = lookup::continuation(&core.text, most.min(MOST)) {
+                    let pace = self.pace(copied);
+                    let length = if pace.pays() { pace.length().min(tokens.len()) } else { 0 };
+                    return Ok(Foreseen { tokens: tokens[..length].to_vec(), copied });
+                }
+            }
+            Speculation::Draft if self.guesses.pays() && most > 0 => {
+                let rules = rules(core, core.text.len(), most.min(self.guesses.length()));
                 let vocabulary = core.engine.info().vocabulary;
-                let Some(draft) = &mut core.engine.draft else { return Ok(Vec::new()) };
+                let Some(draft) = &mut core.engine.draft else { return Ok(Foreseen::default()) };
                 if let Ok(mut tokens) = draft.foresee(&core.text, &rules).await {
                     let known = tokens.iter().position(|token| *token as usize >= vocabulary);
                     tokens.truncate(known.unwrap_or(tokens.len()));
-                    return Ok(tokens);
+                    return Ok(Foreseen { tokens, copied: false });
                 }
                 // The answer does without a draft that cannot run any more.
                 core.engine.draft = None;
-                Ok(Vec::new())
             }
+            Speculation::Draft => {}
         }
+        Ok(Foreseen::default())
     }
 
     /// Reads the newest token and those foreseen, and takes the choices as far as they were right.
-    async fn verify(&mut self, core: &mut Core<'_>, foreseen: &[TokenId]) -> Result<Next, EngineError> {
+    async fn verify(&mut self, core: &mut Core<'_>, foreseen: &Foreseen) -> Result<Next, EngineError> {
+        let Foreseen { tokens: foreseen, copied } = foreseen;
         let position = core.text.len() - 1;
         let rules = rules(core, position + 1, foreseen.len() + 1);
         let tokens = [&core.text[position..], foreseen].concat();
@@ -99,11 +129,10 @@ impl Speculating {
             core.read(1);
         }
         core.answer.foresaw(foreseen.len(), accepted);
-        self.pace.tell(accepted, foreseen.len());
-        self.pace.pass(accepted + 1);
+        self.pace(*copied).tell(accepted, foreseen.len());
+        self.pass(accepted + 1);
         // What the device chose last is not what comes next.
         self.plain.resume(core);
-        self.foreseen = None;
         Ok(next)
     }
 }
@@ -111,13 +140,12 @@ impl Speculating {
 impl Stepping for Speculating {
     fn begin(&mut self, reused: usize) {
         self.plain.begin(reused);
-        self.foreseen = None;
     }
 
     async fn advance(&mut self, core: &mut Core<'_>) -> Result<Next, EngineError> {
-        if self.pace.pays() && self.plain.is_dry() {
+        if self.plain.is_dry() {
             let foreseen = self.foresee(core).await?;
-            if !foreseen.is_empty() {
+            if !foreseen.tokens.is_empty() {
                 return self.verify(core, &foreseen).await;
             }
         }
