@@ -256,7 +256,9 @@ impl Attention<'_> {
                 join((&mut total, output), ([part[2 * query], part[2 * query + 1]], sums));
             }
             let factor = 1.0 / total[1];
-            output.iter_mut().for_each(|value| *value *= factor);
+            for value in output {
+                *value *= factor;
+            }
         }
     }
 }

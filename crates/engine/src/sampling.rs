@@ -54,9 +54,9 @@ pub fn top_candidates(logits: &[f32], count: usize) -> Vec<Candidate> {
         return best;
     }
     for (stretch, logits) in logits.chunks(STRETCH).enumerate() {
-        // In almost every stretch all logits fail this test, which is made of many at once.
+        // In almost every stretch all logits fail this test; counting them makes it for many at once.
         if let Some(last) = best.get(count - 1).map(|last| last.logit)
-            && !logits.iter().fold(false, |better, &logit| better | (logit > last))
+            && logits.iter().filter(|logit| **logit > last).count() == 0
         {
             continue;
         }

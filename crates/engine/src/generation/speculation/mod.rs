@@ -79,7 +79,6 @@ impl Speculating {
         let most = (limits.choices.min(limits.batch).min(core.wanted()).saturating_sub(1))
             .min(context.saturating_sub(core.text.len()));
         match self.source {
-            Speculation::None => {}
             Speculation::Lookup => {
                 if let Some(lookup::Found { tokens, copied }) = lookup::continuation(&core.text, most.min(MOST)) {
                     let pace = self.pace(copied);
@@ -99,7 +98,7 @@ impl Speculating {
                 // The answer does without a draft that cannot run any more.
                 core.engine.draft = None;
             }
-            Speculation::Draft => {}
+            Speculation::None | Speculation::Draft => {}
         }
         Ok(Foreseen::default())
     }
