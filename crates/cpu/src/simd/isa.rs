@@ -171,7 +171,7 @@ macro_rules! compiled {
     };
 }
 
-compiled!(plain, super::Plain, 1 x 4, few [1 x 2, 4 x 1] wide 2);
+compiled!(plain, super::Plain, 1 x 4, few [4 x 1] wide 1);
 #[cfg(target_arch = "x86_64")]
 compiled!(avx2, crate::simd::avx2::Avx2, 2 x 4, few [2 x 4, 2 x 2, 2 x 1] wide 4, "avx2,fma,f16c");
 #[cfg(target_arch = "x86_64")]
@@ -242,21 +242,17 @@ impl Isa {
 
     /// For how many rows of inputs [`Self::few`] is at least as fast as [`Self::matmul`].
     pub(crate) fn few_rows<L: Layout>(self) -> usize {
-        // One operation brings a quad out, or none: keeping the quads saves no more than storing them takes.
-        let quick = matches!(L::BITS, 4 | 8) && !L::TABLE;
-        match self.0 {
+        let (quick, slow) = match self.0 {
+            Set::Plain => (1, 1),
             #[cfg(target_arch = "x86_64")]
-            Set::Avx2 | Set::Avx512 => {
-                if quick {
-                    usize::MAX
-                } else {
-                    16
-                }
-            }
+            Set::Avx2 | Set::Avx512 => (usize::MAX, 16),
+            #[cfg(all(target_arch = "wasm32", target_feature = "simd128"))]
+            Set::Simd128 => (3, 3),
             #[cfg(all(target_arch = "wasm32", target_feature = "relaxed-simd"))]
-            Set::Relaxed(_) if quick => usize::MAX,
-            _ => 3,
-        }
+            Set::Relaxed(_) => (usize::MAX, 3),
+        };
+        // Where one operation brings a quad out, or none, keeping it saves no more than storing it takes.
+        if matches!(L::BITS, 4 | 8) && !L::TABLE { quick } else { slow }
     }
 
     /// Turns whole blocks of numbers into inputs.
