@@ -2,6 +2,7 @@
 
 use std::ops::ControlFlow;
 
+use futures_util::FutureExt;
 use futures_util::future::LocalBoxFuture;
 use nearside_gguf::{ByteSource, Gguf, SourceError};
 
@@ -80,12 +81,36 @@ pub trait Backend {
         256
     }
 
+    /// Does what can be done of a load before there are weights, from the table of the file that they will be in;
+    /// nothing where that saves no time.
+    fn begin<'a>(
+        &'a self,
+        _graph: &'a Graph,
+        _table: &'a Gguf,
+        _options: ExecutorOptions,
+    ) -> LocalBoxFuture<'a, Result<Option<Box<dyn BegunLoad>>, BackendError>> {
+        async { Ok(None) }.boxed_local()
+    }
+
     /// Reads the graph's weights in bounded chunks and prepares everything that a step needs.
     fn load<'a>(
         &'a self,
         graph: &'a Graph,
         file: WeightFile<'a>,
         options: ExecutorOptions,
+        progress: &'a mut LoadProgress<'a>,
+    ) -> LocalBoxFuture<'a, Result<Box<dyn Executor>, BackendError>>;
+}
+
+/// A load that has begun without the weights. Dropping it gives up what it holds.
+pub trait BegunLoad {
+    /// Does the rest of what needs no weights. It waits for what is being prepared, which goes on by itself until then.
+    fn rehearse(self: Box<Self>) -> LocalBoxFuture<'static, Result<Box<dyn BegunLoad>, BackendError>>;
+
+    /// Reads the weights from a file with the table that it began with, and does what is left.
+    fn finish<'a>(
+        self: Box<Self>,
+        file: WeightFile<'a>,
         progress: &'a mut LoadProgress<'a>,
     ) -> LocalBoxFuture<'a, Result<Box<dyn Executor>, BackendError>>;
 }

@@ -31,6 +31,7 @@
 //! ```
 
 mod adapters;
+mod ahead;
 pub mod architectures;
 pub mod backend;
 pub mod config;
@@ -49,6 +50,7 @@ mod session;
 mod stops;
 
 pub use adapters::Adapter;
+pub use ahead::{Begun, Outline};
 pub use constraints::{Constraint, Thought};
 pub use embedding::{Pooling, normalize};
 pub use error::EngineError;

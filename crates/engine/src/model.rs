@@ -9,8 +9,9 @@ use nearside_text::reply::ReplyFormat;
 use nearside_text::{ChatTemplate, Conversation, Message, SpecialTokens, Tokenizer};
 
 use crate::adapters::Adapters;
+use crate::ahead::Begun;
 use crate::backend::{
-    Backend, CacheId, Counters, ExecutorOptions, LoadProgress, MAX_CHOICES, Step, StepInput, TokenId, Want, WeightFile,
+    Backend, CacheId, Counters, ExecutorOptions, LoadProgress, Step, StepInput, TokenId, Want, WeightFile,
 };
 use crate::constraints::{Grammars, Matcher, Thought};
 use crate::generation::speculation::Draft;
@@ -18,9 +19,6 @@ use crate::graph::Graph;
 use crate::pipeline::Pipeline;
 use crate::session::{Entry, Sessions};
 use crate::{Constraint, ContextPolicy, EngineError, EngineOptions, GenerateOptions, Generation, ModelInfo, Session};
-
-/// Sessions are longer than this only on request: a cache grows with every position it may hold.
-const DEFAULT_CONTEXT: usize = 4096;
 
 /// A loaded model: tokenizer, chat template and executor.
 pub struct Engine {
@@ -51,14 +49,21 @@ impl Engine {
         options: EngineOptions,
         progress: &'a mut LoadProgress<'a>,
     ) -> Result<Self, EngineError> {
+        Self::load_begun(None, bytes, backend, options, progress).await
+    }
+
+    /// The same, going on with what was begun on this backend. What was begun for a file with another table, or with
+    /// other options, is dropped before anything is loaded.
+    pub async fn load_begun<'a>(
+        begun: Option<Begun>,
+        bytes: &'a dyn ByteSource,
+        backend: &'a dyn Backend,
+        options: EngineOptions,
+        progress: &'a mut LoadProgress<'a>,
+    ) -> Result<Self, EngineError> {
         static NEXT: AtomicU64 = AtomicU64::new(0);
-        for (option, value) in [("context", options.context), ("batch", options.batch)] {
-            if value == Some(0) {
-                return Err(EngineError::Option { option, problem: "it must be at least 1".to_owned() });
-            }
-        }
+        let context = options.positions()?;
         let gguf = Gguf::read(bytes)?;
-        let context = options.context.unwrap_or(DEFAULT_CONTEXT);
         let (config, graph) = crate::architectures::build(&gguf, bytes, context)?;
         let tokenizer = Arc::new(Tokenizer::from_metadata(&gguf.metadata)?);
         if tokenizer.size() > graph.vocabulary {
@@ -66,11 +71,12 @@ impl Engine {
         }
         let template = ChatTemplate::from_metadata(&gguf.metadata)?;
         let beginning = beginning(&gguf, &tokenizer)?;
-        let context = context.min(config.context);
-        let batch = options.batch.unwrap_or_else(|| backend.batch()).min(context);
         let file = WeightFile { gguf: &gguf, bytes };
-        let executor_options = ExecutorOptions { context, batch, choices: MAX_CHOICES, cache: options.cache };
-        let executor = backend.load(&graph, file, executor_options, progress).await?;
+        let executor_options = options.executor(context.min(config.context), backend);
+        let executor = match begun.and_then(|begun| begun.of(&gguf, &graph, executor_options)) {
+            Some(begun) => begun.finish(file, progress).await?,
+            None => backend.load(&graph, file, executor_options, progress).await?,
+        };
         let info = ModelInfo {
             architecture: config.architecture,
             name: gguf.metadata.text_if_present("general.name")?.unwrap_or_default().to_owned(),

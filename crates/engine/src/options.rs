@@ -1,7 +1,7 @@
 //! What callers ask for and what they are told.
 
-use crate::backend::{BackendDescription, CacheFormat, TokenId};
-use crate::{Constraint, Thought};
+use crate::backend::{Backend, BackendDescription, CacheFormat, ExecutorOptions, MAX_CHOICES, TokenId};
+use crate::{Constraint, EngineError, Thought};
 
 /// How a model is loaded.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -13,6 +13,27 @@ pub struct EngineOptions {
     pub batch: Option<usize>,
     /// How keys and values are kept.
     pub cache: CacheFormat,
+}
+
+/// Sessions are longer than this only on request: a cache grows with every position it may hold.
+const DEFAULT_CONTEXT: usize = 4096;
+
+impl EngineOptions {
+    /// The positions that are asked for, if all that is asked for makes sense.
+    pub(crate) fn positions(&self) -> Result<usize, EngineError> {
+        for (option, value) in [("context", self.context), ("batch", self.batch)] {
+            if value == Some(0) {
+                return Err(EngineError::Option { option, problem: "it must be at least 1".to_owned() });
+            }
+        }
+        Ok(self.context.unwrap_or(DEFAULT_CONTEXT))
+    }
+
+    /// What a backend is asked for, with so many positions.
+    pub(crate) fn executor(&self, context: usize, backend: &dyn Backend) -> ExecutorOptions {
+        let batch = self.batch.unwrap_or_else(|| backend.batch()).min(context);
+        ExecutorOptions { context, batch, choices: MAX_CHOICES, cache: self.cache }
+    }
 }
 
 /// What a loaded model is.

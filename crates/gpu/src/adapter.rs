@@ -5,9 +5,11 @@ use std::sync::atomic::Ordering;
 use futures_util::FutureExt;
 use futures_util::future::LocalBoxFuture;
 use nearside_engine::backend::{
-    Backend, BackendDescription, BackendError, BackendKind, Executor, ExecutorOptions, LoadProgress, WeightFile,
+    Backend, BackendDescription, BackendError, BackendKind, BegunLoad, Executor, ExecutorOptions, LoadProgress,
+    WeightFile,
 };
 use nearside_engine::graph::Graph;
+use nearside_gguf::Gguf;
 
 use crate::allocation::Allocated;
 use crate::failure::Failure;
@@ -15,6 +17,7 @@ use crate::kernels::tiles::{self, Tile, Tiles};
 use crate::load;
 use crate::pipelines::Pipelines;
 use crate::platform;
+use crate::readback;
 use crate::self_check;
 use crate::tune;
 
@@ -228,6 +231,12 @@ impl GpuBackend {
         self.gpu.allocated.load(Ordering::Relaxed)
     }
 
+    /// Resolves once the device has done all that was asked of it so far; in a browser that includes compiling.
+    pub fn idle(&self) -> LocalBoxFuture<'static, Result<(), BackendError>> {
+        let gpu = self.gpu.clone();
+        async move { readback::finished(&gpu, gpu.queue.submit([])).await }.boxed_local()
+    }
+
     /// Destroys the device, so that a test can see what its loss does. The next call of anything that was
     /// loaded fails with [`BackendError::DeviceLost`]; a new probe finds a new device.
     #[doc(hidden)]
@@ -246,6 +255,19 @@ impl GpuBackend {
 }
 
 impl Backend for GpuBackend {
+    fn begin<'a>(
+        &'a self,
+        graph: &'a Graph,
+        table: &'a Gguf,
+        options: ExecutorOptions,
+    ) -> LocalBoxFuture<'a, Result<Option<Box<dyn BegunLoad>>, BackendError>> {
+        async move {
+            let begun = load::Begun::new(&self.gpu, graph, table, options).await?;
+            Ok(Some(Box::new(begun) as Box<dyn BegunLoad>))
+        }
+        .boxed_local()
+    }
+
     fn batch(&self) -> usize {
         tune::batch(self.gpu.tuning.rate)
     }

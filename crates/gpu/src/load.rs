@@ -1,7 +1,12 @@
 //! From a graph and a file to an executor.
 
-use nearside_engine::backend::{BackendError, Counters, ExecutorOptions, LoadProgress, MAX_CHOICES, WeightFile};
+use futures_util::FutureExt;
+use futures_util::future::LocalBoxFuture;
+use nearside_engine::backend::{
+    BackendError, BegunLoad, Counters, Executor, ExecutorOptions, LoadProgress, MAX_CHOICES, WeightFile,
+};
 use nearside_engine::graph::Graph;
+use nearside_gguf::Gguf;
 use wgpu::BufferUsages;
 
 use crate::adapter::Gpu;
@@ -14,10 +19,30 @@ use crate::kernels::change_logits;
 use crate::kernels::sample::{Deal, RESULT_WORDS};
 use crate::low_rank::Adapters;
 use crate::pipelines::Compiling;
-use crate::plan::{one_token_words, packed_words, plan, slot_rows, stride, turn_count};
+use crate::plan::{Plan, one_token_words, packed_words, plan, slot_rows, stride, turn_count};
 use crate::readback::Readback;
 use crate::tune::most_tokens;
 use crate::weights::Weights;
+
+/// A load of which only the weights are missing.
+pub(crate) enum Begun {
+    /// What takes long is being compiled.
+    Compiling(Box<Parts>),
+    /// It has run, on weights of zeros.
+    Rehearsed(Box<GpuExecutor>),
+}
+
+/// What an executor is made of.
+pub(crate) struct Parts {
+    gpu: Gpu,
+    graph: Graph,
+    options: ExecutorOptions,
+    resources: Resources,
+    readback: Readback,
+    plan: Plan,
+    compiling: Compiling,
+    allocations: Allocations,
+}
 
 /// Uploads, plans, compiles and binds everything that steps need.
 pub(crate) async fn load(
@@ -27,44 +52,104 @@ pub(crate) async fn load(
     options: ExecutorOptions,
     progress: &mut LoadProgress<'_>,
 ) -> Result<GpuExecutor, BackendError> {
-    gpu.check()?;
-    graph.check()?;
-    let mut allocations = Allocations::new(gpu);
-    let options = fitting_options(gpu, graph, options)?;
-    let weights = Weights::room(gpu, graph, &file, &mut allocations).await?;
-    let weight_bytes = weights.bytes;
-    let resources = resources(gpu, graph, weights, options, &mut allocations).await?;
-    let readback = Readback::new(gpu, graph, options, &mut allocations).await?;
-    let plan = plan(graph, &resources.weights, &resources.adapters, gpu.tuning, options)?;
-    // What takes long is compiled while the weights are read.
-    let compiling =
-        Compiling::start(gpu, plan.calls.iter().flat_map(|planned| planned.calls.all()).map(|call| &call.program));
-    resources.weights.fill(gpu, graph, &file, progress).await?;
-    compiling.finish();
-    let scope = bound::scope(gpu);
-    let (bound, room) = Bound::new(gpu, &resources, &plan);
-    bound::verdict(scope).await?;
-    room.await?;
-    gpu.check()?;
-    let mut executor = GpuExecutor {
-        gpu: gpu.clone(),
-        graph: graph.clone(),
-        options,
-        resources,
-        bound,
-        turns: plan.turns,
-        caches: Vec::new(),
-        readback,
-        verdicts: Vec::new(),
-        left: Left::Nothing,
-        next_ticket: 0,
-        counters: Counters { weight_bytes, ..Counters::default() },
-        staging: Vec::new(),
-        spare: None,
-        _allocations: allocations,
-    };
-    executor.warm_up().await?;
-    Ok(executor)
+    Begun::new(gpu, graph, file.gguf, options).await?.fill(&file, progress).await
+}
+
+impl Begun {
+    /// Makes room, plans, and starts to compile.
+    pub(crate) async fn new(
+        gpu: &Gpu,
+        graph: &Graph,
+        table: &Gguf,
+        options: ExecutorOptions,
+    ) -> Result<Self, BackendError> {
+        gpu.check()?;
+        graph.check()?;
+        let mut allocations = Allocations::new(gpu);
+        let options = fitting_options(gpu, graph, options)?;
+        let weights = Weights::room(gpu, graph, table, &mut allocations).await?;
+        let resources = resources(gpu, graph, weights, options, &mut allocations).await?;
+        let readback = Readback::new(gpu, graph, options, &mut allocations).await?;
+        let plan = plan(graph, &resources.weights, &resources.adapters, gpu.tuning, options)?;
+        let programs = plan.calls.iter().flat_map(|planned| planned.calls.all()).map(|call| &call.program);
+        let compiling = Compiling::start(gpu, programs);
+        let (gpu, graph) = (gpu.clone(), graph.clone());
+        let parts = Parts { gpu, graph, options, resources, readback, plan, compiling, allocations };
+        Ok(Self::Compiling(Box::new(parts)))
+    }
+
+    /// Reads the weights, and does what was not done before.
+    pub(crate) async fn fill(
+        self,
+        file: &WeightFile<'_>,
+        progress: &mut LoadProgress<'_>,
+    ) -> Result<GpuExecutor, BackendError> {
+        match self {
+            // What takes long is compiled while the weights are read.
+            Self::Compiling(parts) => {
+                parts.resources.weights.fill(&parts.gpu, &parts.graph, file, progress).await?;
+                parts.rehearse().await
+            }
+            Self::Rehearsed(executor) => {
+                executor.resources.weights.fill(&executor.gpu, &executor.graph, file, progress).await?;
+                executor.gpu.check()?;
+                Ok(*executor)
+            }
+        }
+    }
+}
+
+impl Parts {
+    /// Binds what was compiled and has it run once.
+    async fn rehearse(self) -> Result<GpuExecutor, BackendError> {
+        let Self { gpu, graph, options, resources, readback, plan, compiling, allocations } = self;
+        compiling.finish();
+        let scope = bound::scope(&gpu);
+        let (bound, room) = Bound::new(&gpu, &resources, &plan);
+        bound::verdict(scope).await?;
+        room.await?;
+        gpu.check()?;
+        let mut executor = GpuExecutor {
+            counters: Counters { weight_bytes: resources.weights.bytes, ..Counters::default() },
+            gpu,
+            graph,
+            options,
+            resources,
+            bound,
+            turns: plan.turns,
+            caches: Vec::new(),
+            readback,
+            verdicts: Vec::new(),
+            left: Left::Nothing,
+            next_ticket: 0,
+            staging: Vec::new(),
+            spare: None,
+            _allocations: allocations,
+        };
+        executor.warm_up().await?;
+        Ok(executor)
+    }
+}
+
+impl BegunLoad for Begun {
+    fn rehearse(self: Box<Self>) -> LocalBoxFuture<'static, Result<Box<dyn BegunLoad>, BackendError>> {
+        async move {
+            let executor = match *self {
+                Self::Compiling(parts) => Box::new(parts.rehearse().await?),
+                Self::Rehearsed(executor) => executor,
+            };
+            Ok(Box::new(Self::Rehearsed(executor)) as Box<dyn BegunLoad>)
+        }
+        .boxed_local()
+    }
+
+    fn finish<'a>(
+        self: Box<Self>,
+        file: WeightFile<'a>,
+        progress: &'a mut LoadProgress<'a>,
+    ) -> LocalBoxFuture<'a, Result<Box<dyn Executor>, BackendError>> {
+        async move { Ok(Box::new(self.fill(&file, progress).await?) as Box<dyn Executor>) }.boxed_local()
+    }
 }
 
 /// The options lowered to what the device can do.

@@ -1,7 +1,6 @@
 //! Programs become pipelines, each once for a device: a model that is loaded again finds its own.
 
 use std::collections::{HashMap, HashSet};
-#[cfg(not(target_arch = "wasm32"))]
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -59,20 +58,28 @@ impl Pipelines {
     }
 }
 
-/// Programs on their way to pipelines. Natively threads compile them; in a browser another process does, so that
-/// they need only be asked for.
+/// Programs on their way to pipelines. Natively threads compile them, as long as somebody wants that; in a browser
+/// another process does, so that they need only be asked for.
 pub(crate) struct Compiling {
     threads: Vec<std::thread::JoinHandle<()>>,
+    /// Which program comes next.
+    next: Arc<AtomicUsize>,
+}
+
+impl Drop for Compiling {
+    fn drop(&mut self) {
+        self.next.store(usize::MAX / 2, Ordering::Relaxed);
+    }
 }
 
 impl Compiling {
     #[cfg(not(target_arch = "wasm32"))]
     pub(crate) fn start<'a>(gpu: &Gpu, programs: impl Iterator<Item = &'a Program>) -> Self {
         let programs = Arc::new(gpu.pipelines.missing(programs));
-        let next = Arc::new(AtomicUsize::new(0));
+        let upcoming = Arc::new(AtomicUsize::new(0));
         let wanted = std::thread::available_parallelism().map_or(1, usize::from).min(programs.len());
         let spawn = |_| {
-            let (gpu, programs, next) = (gpu.clone(), Arc::clone(&programs), Arc::clone(&next));
+            let (gpu, programs, next) = (gpu.clone(), Arc::clone(&programs), Arc::clone(&upcoming));
             let work = move || {
                 while let Some(program) = programs.get(next.fetch_add(1, Ordering::Relaxed)) {
                     gpu.pipelines.get(&gpu, program);
@@ -81,7 +88,7 @@ impl Compiling {
             // Without a thread the pipelines are compiled when they are bound.
             std::thread::Builder::new().name("pipelines".to_owned()).spawn(work).ok()
         };
-        Self { threads: (0..wanted).filter_map(spawn).collect() }
+        Self { threads: (0..wanted).filter_map(spawn).collect(), next: upcoming }
     }
 
     #[cfg(target_arch = "wasm32")]
@@ -89,12 +96,12 @@ impl Compiling {
         for program in gpu.pipelines.missing(programs) {
             gpu.pipelines.get(gpu, &program);
         }
-        Self { threads: Vec::new() }
+        Self { threads: Vec::new(), next: Arc::default() }
     }
 
     /// Waits for the rest.
-    pub(crate) fn finish(self) {
-        for thread in self.threads {
+    pub(crate) fn finish(mut self) {
+        for thread in std::mem::take(&mut self.threads) {
             // What a thread did not bring to its end is compiled when it is bound.
             let _ = thread.join();
         }

@@ -4,7 +4,7 @@ use std::ops::ControlFlow;
 
 use nearside_engine::backend::{BackendError, LoadProgress, WeightFile};
 use nearside_engine::graph::{Graph, Op, WeightSpec};
-use nearside_gguf::TensorInfo;
+use nearside_gguf::{Gguf, TensorInfo};
 use wgpu::Buffer;
 
 use crate::adapter::Gpu;
@@ -63,10 +63,10 @@ impl Weights {
     pub(crate) async fn room(
         gpu: &Gpu,
         graph: &Graph,
-        file: &WeightFile<'_>,
+        table: &Gguf,
         allocations: &mut Allocations,
     ) -> Result<Self, BackendError> {
-        let tensors = find_tensors(graph, file)?;
+        let tensors = find_tensors(graph, table)?;
         let (as_matrix, as_vector) = uses(graph);
         let stacks = stacks(graph, &tensors);
         let mut room = Room { gpu, allocations, bytes: 0 };
@@ -112,7 +112,7 @@ impl Weights {
         file: &WeightFile<'_>,
         progress: &mut LoadProgress<'_>,
     ) -> Result<(), BackendError> {
-        let tensors = find_tensors(graph, file)?;
+        let tensors = find_tensors(graph, file.gguf)?;
         let total = tensors.iter().map(|tensor| tensor.size).sum();
         let mut upload = Upload { gpu, file, progress, done: 0, total, in_flight: 0 };
         for (tensor, (matrix, vector)) in tensors.iter().zip(self.matrices.iter().zip(&self.vectors)) {
@@ -138,10 +138,10 @@ impl Weights {
     }
 }
 
-fn find_tensors<'a>(graph: &Graph, file: &WeightFile<'a>) -> Result<Vec<&'a TensorInfo>, BackendError> {
+fn find_tensors<'a>(graph: &Graph, table: &'a Gguf) -> Result<Vec<&'a TensorInfo>, BackendError> {
     let find = |spec: &WeightSpec| {
         let wrong = |problem: String| BackendError::Tensor { name: spec.name.clone(), problem };
-        let tensor = file.gguf.tensor(&spec.name).ok_or_else(|| wrong("it is missing".to_owned()))?;
+        let tensor = table.tensor(&spec.name).ok_or_else(|| wrong("it is missing".to_owned()))?;
         if tensor.columns() != spec.columns as u64 || tensor.rows() != spec.rows as u64 {
             let (rows, columns) = (tensor.rows(), tensor.columns());
             return Err(wrong(format!("it is {rows} by {columns}, expected {} by {}", spec.rows, spec.columns)));

@@ -69,21 +69,28 @@ impl Device {
 
     /// The backend to load on.
     pub(crate) async fn first(&mut self) -> Result<Box<dyn Backend>, WebError> {
-        self.why = match self.asked {
-            Choice::Cpu => "the CPU was asked for".to_owned(),
-            Choice::Gpu => {
-                let gpu = GpuBackend::probe(self.options.clone()).await?;
-                return Ok(self.gpu(gpu, "the GPU was asked for".to_owned()));
-            }
-            Choice::Auto => match GpuBackend::probe(self.options.clone()).await {
+        match self.first_gpu().await? {
+            Some(gpu) => Ok(Box::new(gpu)),
+            None => self.cpu().await,
+        }
+    }
+
+    /// The GPU to load on, unless that is the CPU's part.
+    pub(crate) async fn first_gpu(&mut self) -> Result<Option<GpuBackend>, WebError> {
+        let probe = async || GpuBackend::probe(self.options.clone()).await;
+        let (gpu, why) = match self.asked {
+            Choice::Cpu => (None, "the CPU was asked for".to_owned()),
+            Choice::Gpu => (Some(probe().await?), "the GPU was asked for".to_owned()),
+            Choice::Auto => match probe().await {
                 Ok(gpu) => {
                     let why = format!("there is a GPU: {}", gpu.facts().name);
-                    return Ok(self.gpu(gpu, why));
+                    (Some(gpu), why)
                 }
-                Err(error) => no_gpu(&error),
+                Err(error) => (None, no_gpu(&error)),
             },
         };
-        self.cpu().await
+        self.why = why;
+        Ok(gpu)
     }
 
     /// The backend to go on with after a loss: the GPU if it comes back, else the CPU.
@@ -96,8 +103,8 @@ impl Device {
         }
         match GpuBackend::probe(self.options.clone()).await {
             Ok(gpu) => {
-                let why = format!("the GPU was lost ({lost}) and came back: {}", gpu.facts().name);
-                Ok(self.gpu(gpu, why))
+                self.why = format!("the GPU was lost ({lost}) and came back: {}", gpu.facts().name);
+                Ok(Box::new(gpu))
             }
             Err(error) => {
                 self.why = format!("the GPU was lost ({lost}) and did not come back: {}", no_gpu(&error));
@@ -129,11 +136,6 @@ impl Device {
     /// Tells the page what runs the model since it was loaded again.
     pub(crate) fn tell_restored(&self, info: &ModelInfo) {
         self.host.tell(&Change::Restored { info: Info::of(info, self) });
-    }
-
-    fn gpu(&mut self, gpu: GpuBackend, why: String) -> Box<dyn Backend> {
-        self.why = why;
-        Box::new(gpu)
     }
 
     async fn cpu(&self) -> Result<Box<dyn Backend>, WebError> {

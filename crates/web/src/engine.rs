@@ -3,12 +3,13 @@
 use std::ops::ControlFlow;
 
 use js_sys::Function;
-use nearside_engine::backend::{BackendKind, CacheFormat};
+use nearside_engine::backend::{Backend, BackendKind, CacheFormat};
 use nearside_engine::{EngineOptions, ModelInfo, Session};
 use serde::{Deserialize, Serialize};
 use wasm_bindgen::JsValue;
 use wasm_bindgen::prelude::wasm_bindgen;
 
+use crate::ahead::Begun;
 use crate::answer::{self, Asked, Outcome};
 use crate::device::{Choice, Device, Feature, loss};
 use crate::embedding;
@@ -27,15 +28,26 @@ pub struct Engine {
 }
 
 #[derive(Deserialize)]
-struct LoadOptions {
-    backend: Choice,
+pub(crate) struct LoadOptions {
+    pub(crate) backend: Choice,
     #[serde(default)]
-    gpu_without: Vec<Feature>,
+    pub(crate) gpu_without: Vec<Feature>,
     context: Option<usize>,
     #[serde(default)]
     cache: Cache,
     #[serde(default)]
     when_full: WhenFull,
+}
+
+impl LoadOptions {
+    /// What of them is the engine's.
+    pub(crate) fn engine(&self) -> EngineOptions {
+        let cache = match self.cache {
+            Cache::F16 => CacheFormat::F16,
+            Cache::Q8 => CacheFormat::Q8_0,
+        };
+        EngineOptions { context: self.context, cache, ..EngineOptions::default() }
+    }
 }
 
 /// How keys and values are kept.
@@ -105,9 +117,10 @@ impl<'a> Info<'a> {
 
 #[wasm_bindgen]
 impl Engine {
-    /// Loads a model; `host` is told of the progress and asked for what only the worker can do.
-    pub async fn load(source: Source, options: JsValue, host: Host) -> Result<Engine, JsValue> {
-        Ok(load(&source, from_js("options", options)?, host).await?)
+    /// Loads a model, or goes on with what was begun with the same options; `host` is told of the progress and asked
+    /// for what only the worker can do.
+    pub async fn load(source: Source, options: JsValue, host: Host, begun: Option<Begun>) -> Result<Engine, JsValue> {
+        Ok(load(&source, from_js("options", options)?, host, begun).await?)
     }
 
     /// What the model is and what runs it.
@@ -142,20 +155,23 @@ impl Engine {
     }
 }
 
-async fn load(source: &Source, options: LoadOptions, host: Host) -> Result<Engine, WebError> {
-    let mut device = Device::new(options.backend, &options.gpu_without, host);
-    let cache = match options.cache {
-        Cache::F16 => CacheFormat::F16,
-        Cache::Q8 => CacheFormat::Q8_0,
+async fn load(source: &Source, options: LoadOptions, host: Host, begun: Option<Begun>) -> Result<Engine, WebError> {
+    let mut ahead = None;
+    let (mut device, mut backend) = if let Some(Begun { device, gpu, load }) = begun {
+        ahead = Some(load);
+        (device, Box::new(gpu) as Box<dyn Backend>)
+    } else {
+        let mut device = Device::new(options.backend, &options.gpu_without, host);
+        let backend = device.first().await?;
+        (device, backend)
     };
-    let engine_options = EngineOptions { context: options.context, cache, ..EngineOptions::default() };
-    let mut backend = device.first().await?;
     let mut loaded = loop {
         let mut report = |done, total| {
             device.host().tell_progress(done, total);
             ControlFlow::Continue(())
         };
-        let result = nearside_engine::Engine::load(source, backend.as_ref(), engine_options, &mut report).await;
+        let (ahead, options) = (ahead.take(), options.engine());
+        let result = nearside_engine::Engine::load_begun(ahead, source, backend.as_ref(), options, &mut report).await;
         match result {
             Ok(loaded) => break loaded,
             Err(error) if backend.describe().kind == BackendKind::Gpu => match loss(&error) {

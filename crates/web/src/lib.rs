@@ -20,8 +20,12 @@
 //! `host` is what the engine asks of the worker: to start threads when the CPU is taken, to open the model's file again
 //! when a GPU was lost, and to pass on what becomes of all that.
 //!
+//! A load can begin while its file is on the way: as soon as `Outline.read(Source.fromArriving(handle, length), options)`
+//! gives something, its `begin(host)` opens the GPU and has it compile, and `Engine.load` goes on with what that gave.
+//!
 //! The model file is read through a `Source` piece by piece: wasm memory never holds the file.
 
+mod ahead;
 mod answer;
 mod crossing;
 mod device;

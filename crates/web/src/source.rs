@@ -21,6 +21,8 @@ pub struct Source {
 #[derive(Debug)]
 enum File {
     Handle(FileSystemSyncAccessHandle),
+    /// One that somebody else writes and closes.
+    Arriving(FileSystemSyncAccessHandle),
     Blob(Blob, FileReaderSync),
 }
 
@@ -39,6 +41,13 @@ impl Source {
     pub fn from_handle(handle: FileSystemSyncAccessHandle) -> Result<Source, JsValue> {
         let length = handle.get_size().inspect_err(|_| handle.close())? as u64;
         Ok(Self { file: Rc::new(File::Handle(handle)), length })
+    }
+
+    /// A file in the page's private files that is still being written and will have so many bytes. The handle stays the
+    /// writer's.
+    #[wasm_bindgen(js_name = fromArriving)]
+    pub fn from_arriving(handle: FileSystemSyncAccessHandle, length: f64) -> Source {
+        Self { file: Rc::new(File::Arriving(handle)), length: length as u64 }
     }
 
     /// A file from disk, read where it lies.
@@ -62,7 +71,7 @@ impl ByteSource for Source {
         }
         let failed = |reason: String| SourceError::Io { offset, length: wanted, reason };
         match self.file.as_ref() {
-            File::Handle(handle) => read_handle(handle, offset, buffer),
+            File::Handle(handle) | File::Arriving(handle) => read_handle(handle, offset, buffer),
             File::Blob(blob, reader) => read_blob(blob, reader, offset, buffer),
         }
         .map_err(failed)
@@ -73,7 +82,7 @@ impl ByteSource for Source {
             // A handle that is not for reading alone, as browsers without that mode give it, would lock out other tabs.
             File::Handle(handle) if is_for_reading(handle) => Some(Rc::new(self.clone())),
             // Each read from a file on disk crosses to another process.
-            File::Handle(_) | File::Blob(..) => None,
+            File::Handle(_) | File::Arriving(_) | File::Blob(..) => None,
         }
     }
 }

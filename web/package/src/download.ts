@@ -9,6 +9,9 @@ const READ_BYTES = 4 << 20;
 const FLUSH_BYTES = 32 << 20;
 const PROGRESS_MS = 100;
 
+/** Told whenever more of the file is here: the file, how many bytes, of how many. */
+export type Arrival = (handle: SyncAccessHandle, bytes: number, total: number) => void;
+
 /** A file on its way in: its bytes so far, and their hash. */
 interface Partial {
   handle: SyncAccessHandle;
@@ -24,6 +27,7 @@ export async function download(
   spec: ModelSpec,
   onProgress: (progress: Progress) => void,
   signal: AbortSignal,
+  onArrival: Arrival = () => {},
 ): Promise<void> {
   const sha256 = hashOf(spec);
   const names = fileNames(sha256);
@@ -40,7 +44,7 @@ export async function download(
     await rehash(partial, spec, onProgress, signal);
     await checkSpace(spec, partial.size);
     if (partial.size !== spec.bytes) {
-      await fetchRest(partial, spec, onProgress, signal);
+      await fetchRest(partial, spec, onProgress, signal, onArrival);
     }
     found = partial.hash.finish();
     partial.hash.free();
@@ -119,6 +123,7 @@ async function fetchRest(
   spec: ModelSpec,
   onProgress: (progress: Progress) => void,
   signal: AbortSignal,
+  onArrival: Arrival,
 ): Promise<void> {
   const response = await open(partial, spec, signal);
   const length = Number(response.headers.get('content-length') ?? Number.NaN);
@@ -136,6 +141,9 @@ async function fetchRest(
         break;
       }
       append(partial, value, spec);
+      if (total !== null) {
+        onArrival(partial.handle, partial.size, total);
+      }
       unflushed += value.length;
       if (unflushed >= FLUSH_BYTES) {
         partial.handle.flush();

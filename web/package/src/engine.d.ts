@@ -47,6 +47,8 @@ export class Sha256 {
 export class Source {
   static fromHandle(handle: SyncAccessHandle): Source;
   static fromBlob(blob: Blob): Source;
+  /** A file that is still being written and will have so many bytes; its handle stays open. */
+  static fromArriving(handle: SyncAccessHandle, length: number): Source;
   free(): void;
 }
 
@@ -80,22 +82,39 @@ export interface Host {
 }
 
 /** What the engine itself knows about a loaded model. */
-export type EngineInfo = Omit<ModelInfo, 'id' | 'loadMs' | 'memoryBytes' | 'build' | 'threads' | 'notes'>;
+export type EngineInfo = Omit<ModelInfo, 'id' | 'loadMs' | 'timings' | 'memoryBytes' | 'build' | 'threads' | 'notes'>;
+
+/** How a model is loaded. */
+export interface EngineOptions {
+  backend: 'auto' | 'gpu' | 'cpu';
+  gpu_without: GpuFeature[];
+  context: number | null;
+  cache: CacheFormat;
+  when_full: WhenFull;
+}
+
+/** What the beginning of a file tells about its model. */
+export class Outline {
+  /** `undefined` as long as not all of the table is here. */
+  static read(source: Source, options: EngineOptions): Outline | undefined;
+  /** Opens the GPU and has it prepare itself; `undefined` where the CPU will run the model. Takes itself over. */
+  begin(host: Host): Promise<Begun | undefined>;
+  free(): void;
+}
+
+/** A load that has begun on the GPU. */
+export class Begun {
+  /** Resolves once everything that was asked for is compiled. */
+  compiled(): Promise<void>;
+  /** Does what else needs no weights. Takes itself over. */
+  rehearse(): Promise<Begun>;
+  free(): void;
+}
 
 /** A loaded model with its one conversation. */
 export class Engine {
-  /** Takes the source over. */
-  static load(
-    source: Source,
-    options: {
-      backend: 'auto' | 'gpu' | 'cpu';
-      gpu_without: GpuFeature[];
-      context: number | null;
-      cache: CacheFormat;
-      when_full: WhenFull;
-    },
-    host: Host,
-  ): Promise<Engine>;
+  /** Takes the source over, and what was begun with the same options. */
+  static load(source: Source, options: EngineOptions, host: Host, begun: Begun | undefined): Promise<Engine>;
   info(): EngineInfo;
   /** Scores the request without answering it. */
   decide(request: ChatRequest, route: Route, goOn: () => Promise<boolean>): Promise<Decision>;

@@ -1,6 +1,6 @@
 import type { EngineInfo, Host, Source } from './engine.js';
 import { type Started, startThreads, wasm } from './runtime.js';
-import type { DeviceEvent, ModelInfo, Progress } from './types.js';
+import type { DeviceEvent, LoadTimings, ModelInfo, Progress, Span } from './types.js';
 
 /** What a model is loaded with. */
 export interface Surroundings {
@@ -22,6 +22,11 @@ export class EngineHost implements Host {
   #threads: Promise<number> | null = null;
   #working = 1;
   #began = performance.now();
+  readonly #asked = this.#began;
+  #timings: LoadTimings | null = null;
+  /** Of the download, and of what was prepared meanwhile, by this worker's clock. */
+  download: Span | null = null;
+  prepare: () => Partial<Span> | null = () => null;
 
   constructor(surroundings: Surroundings) {
     this.#with = surroundings;
@@ -59,12 +64,28 @@ export class EngineHost implements Host {
     }
   }
 
+  #spans(ended: number): LoadTimings {
+    const since = (span: Span) => ({ began: span.began - this.#asked, ended: span.ended - this.#asked });
+    const timings: LoadTimings = { load: since({ began: this.#began, ended }) };
+    if (this.download) {
+      timings.download = since(this.download);
+    }
+    const { began, ended: prepared = ended } = this.prepare() ?? {};
+    if (began !== undefined) {
+      timings.prepare = since({ began, ended: prepared });
+    }
+    return timings;
+  }
+
   /** All that is known about the model that has been loaded just now. */
   describe(info: EngineInfo): ModelInfo {
+    const now = performance.now();
+    this.#timings ??= this.#spans(now);
     return {
       ...info,
       id: this.#with.id,
-      loadMs: performance.now() - this.#began,
+      loadMs: now - this.#began,
+      timings: this.#timings,
       memoryBytes: wasm.memoryBytes(),
       build: this.#with.started.build,
       threads: this.#working,

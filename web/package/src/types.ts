@@ -321,6 +321,22 @@ export interface AdapterFacts {
   features: string[];
 }
 
+/** From when to when, in milliseconds since loading was asked for. */
+export interface Span {
+  began: number;
+  ended: number;
+}
+
+/** When the parts of a load were done. */
+export interface LoadTimings {
+  /** The download; absent where nothing was downloaded. */
+  download?: Span;
+  /** Opening the GPU, making room on it and compiling for it, where that was done during the download. */
+  prepare?: Span;
+  /** What was left when the file was here. */
+  load: Span;
+}
+
 /** Facts about a loaded model. */
 export interface ModelInfo {
   id: string;
@@ -336,6 +352,8 @@ export interface ModelInfo {
   memoryBytes: number;
   /** How long loading took, without downloading. */
   loadMs: number;
+  /** How the first loading went, beside the download. */
+  timings: LoadTimings;
   /** Why this backend was chosen. */
   choice: string;
   /** Which build of the engine runs. */

@@ -1,6 +1,7 @@
 // The dedicated worker: the wasm module lives here, and so does all that could block the page.
+import { downloadAhead } from './ahead.js';
 import { download } from './download.js';
-import type { Crossing, Engine, Route, Source } from './engine.js';
+import type { Begun, Crossing, Engine, Route, Source } from './engine.js';
 import { abortedError, describeError, type ErrorCode, NearsideError } from './errors.js';
 import { cross, destinationOf } from './far.js';
 import { EngineHost } from './host.js';
@@ -49,9 +50,6 @@ const handlers: Handlers = {
   },
 
   async load({ model, backend, gpuWithout, context, threads, cache, whenFull }, { emit, signal, started }) {
-    if (!(model instanceof Blob)) {
-      await download(model, emit, signal);
-    }
     modelId = model instanceof Blob ? (model instanceof File ? model.name : 'local') : (model.id ?? model.sha256);
     const host = new EngineHost({
       id: modelId,
@@ -62,7 +60,15 @@ const handlers: Handlers = {
       onDevice: (event) => scope.postMessage({ kind: 'device', event }),
     });
     const options = { backend, gpu_without: gpuWithout, context, cache, when_full: whenFull };
-    engine = await wasm.Engine.load(await host.openModel(), options, host);
+    let begun: Begun | undefined;
+    if (!(model instanceof Blob) && !(await isStored(model))) {
+      const began = performance.now();
+      const arrived = await downloadAhead(model, options, host, emit, signal);
+      begun = arrived.begun;
+      host.prepare = arrived.prepare;
+      host.download = { began, ended: performance.now() };
+    }
+    engine = await wasm.Engine.load(await host.openModel(), options, host, begun);
     return host.describe(engine.info());
   },
 
@@ -139,6 +145,11 @@ function inTurn<T>(signal: AbortSignal, work: (engine: Engine) => Promise<T>): P
   });
   turn = run.catch(() => {});
   return run;
+}
+
+/** Whether a model's whole file is in the store. */
+async function isStored(model: ModelSpec): Promise<boolean> {
+  return (await findFile(await modelDirectory(), fileNames(hashOf(model)).whole)) !== null;
 }
 
 /** Opens a model's file. */
