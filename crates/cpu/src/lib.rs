@@ -5,7 +5,7 @@
 //! between operations and, for quantized weights, 8-bit integers inside a product, with a scale for every 32 or,
 //! where the file has small scales inside larger ones, for every 256, as llama.cpp has it;
 //! sums over these are taken in f32. Every instruction set gives the same bits, and so does every number of
-//! threads. Keys and values are kept in half floats or bytes, in pages that are added as a conversation grows
+//! threads and of tokens that are read together. Keys and values are kept in half floats or bytes, in pages that are added as a conversation grows
 //! and that its forks share.
 //!
 //! ```

@@ -92,3 +92,24 @@ fn copying_a_passage_is_foreseen_and_the_answer_is_the_same() {
         }
     });
 }
+
+#[test]
+fn a_free_text_is_the_same_and_little_is_foreseen_in_vain() {
+    let Some(file) = support::model(MODEL) else { return };
+    pollster::block_on(async {
+        let mut engine = load(&file).await;
+        let special = SpecialTokens { add: true, parse: false };
+        for text in ["Once upon a time a miller", "1, 2, 3, 5, 8,"] {
+            let prompt = engine.tokenizer().encode(text, special).expect("plain text");
+            let sampling = Sampling { temperature: 0.9, seed: 5, ..Sampling::default() };
+            let plain = GenerateOptions { sampling, max_tokens: 120, ignore_end: true, ..GenerateOptions::default() };
+            let quick = GenerateOptions { speculation: Speculation::Lookup, ..plain.clone() };
+            let (expected, _, plain_time, _) = run(&mut engine, &prompt, plain).await;
+            let (tokens, finish, quick_time, _) = run(&mut engine, &prompt, quick).await;
+            let wasted = finish.drafted_tokens - finish.accepted_tokens;
+            println!("{text}: {wasted} foreseen in vain, {quick_time:?} instead of {plain_time:?}");
+            assert_eq!(tokens, expected, "{text}");
+            assert!(wasted <= 12 + finish.accepted_tokens, "{text}: {wasted}, {finish:?}");
+        }
+    });
+}
