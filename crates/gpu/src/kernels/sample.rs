@@ -72,12 +72,15 @@ impl Deal {
 /// One workgroup chooses for each row.
 pub(crate) const CHOOSE_GRID: Grid = Grid::Tiles { per_tile: 1, rows: 1 };
 
+/// The logits, and `logit_at`, in WGSL.
+const LOGITS: &str = include_str!("logits.wgsl");
+
 const THREADS: (&str, u32) = ("THREADS", ELEMENT_THREADS);
 
 /// Bindings: logits, groups.
 pub(crate) fn group_best() -> Program {
     let bindings = [(2, Access::Read), (3, Access::Write)];
-    Program::new("group_best", &[include_str!("group_best.wgsl")], &[THREADS], bindings)
+    Program::new("group_best", &[LOGITS, include_str!("group_best.wgsl")], &[THREADS], bindings)
 }
 
 /// Bindings: groups, selected.
@@ -89,7 +92,7 @@ pub(crate) fn select_groups() -> Program {
 /// Bindings: logits, selected, result.
 pub(crate) fn select_candidates() -> Program {
     let bindings = [(2, Access::Read), (3, Access::Read), (4, Access::Write)];
-    Program::new("select_candidates", &[include_str!("select_candidates.wgsl")], &[THREADS], bindings)
+    Program::new("select_candidates", &[LOGITS, include_str!("select_candidates.wgsl")], &[THREADS], bindings)
 }
 
 /// Bindings: groups, rules, result.
