@@ -4,6 +4,7 @@ use nearside_engine::backend::CacheFormat;
 use nearside_engine::graph::RopePairing;
 
 use super::attention::{CACHED, cached};
+use super::round::WORD;
 use super::{Access, Grid, Program, reduce, rope};
 use crate::adapter::Tuning;
 
@@ -105,7 +106,7 @@ impl Form {
         ]);
         Program::new(
             "attend",
-            &[include_str!("slices.wgsl"), CACHED, reduce::WHOLE, reduce::SLICES, include_str!("attend.wgsl")],
+            &[include_str!("slices.wgsl"), CACHED, WORD, reduce::WHOLE, reduce::SLICES, include_str!("attend.wgsl")],
             &definitions,
             [(2, Read), (3, Write), (4, Write), (5, Write)]
                 .into_iter()

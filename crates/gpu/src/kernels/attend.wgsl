@@ -51,11 +51,6 @@ fn four(at: u32) -> vec4<f32> {
 }
 
 //@if Q8
-fn bytes(codes: vec4<f32>) -> u32 {
-    let all = bitcast<vec4<u32>>(vec4<i32>(codes)) & vec4<u32>(255u);
-    return all.x | (all.y << 8u) | (all.z << 16u) | (all.w << 24u);
-}
-
 // Makes the own key and value what a cache of eight bits keeps of them, and puts them there.
 fn keep(place: u32, local: u32, writes: bool) {
     for (var i = local; i < 2u * SCALE_WORDS; i += THREADS) {
@@ -75,7 +70,7 @@ fn keep(place: u32, local: u32, writes: bool) {
             var words = array<u32, 8>();
             for (var j = 0u; j < 8u; j++) {
                 let codes = round(four(begin + j * 4u) * inverse);
-                words[j] = bytes(codes);
+                words[j] = word_of(codes);
                 own[begin + j * 4u] = codes.x * kept;
                 own[begin + j * 4u + 1u] = codes.y * kept;
                 own[begin + j * 4u + 2u] = codes.z * kept;

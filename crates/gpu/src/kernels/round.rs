@@ -3,7 +3,10 @@
 use crate::quants::Packing;
 
 /// `levels_of` and `words_of` in WGSL.
-pub(super) const ROUNDING: &str = include_str!("rounding.wgsl");
+pub(super) const ROUNDING: &str = concat!(include_str!("word.wgsl"), include_str!("rounding.wgsl"));
+
+/// `word_of` in WGSL.
+pub(super) const WORD: &str = include_str!("word.wgsl");
 
 /// Elements of an input that share a scale before they are multiplied with a format; none where it is not rounded.
 pub(crate) fn block(packing: &Packing) -> Option<usize> {

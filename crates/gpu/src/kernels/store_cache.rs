@@ -2,6 +2,7 @@
 
 use nearside_engine::backend::CacheFormat;
 
+use super::round::WORD;
 use super::{Access, ELEMENT_THREADS, Grid, Program};
 
 pub(crate) struct Params {
@@ -47,7 +48,7 @@ pub(crate) fn program(format: CacheFormat) -> Program {
     let coded = format == CacheFormat::Q8_0;
     Program::new(
         "store_cache",
-        &[include_str!("store_cache.wgsl")],
+        &[WORD, include_str!("store_cache.wgsl")],
         &[("THREADS", ELEMENT_THREADS), ("Q8", u32::from(coded))],
         [(2, Read), (3, Read), (4, Write), (5, Write)]
             .into_iter()

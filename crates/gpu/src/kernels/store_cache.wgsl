@@ -22,11 +22,6 @@ fn largest(x: vec4<f32>) -> f32 {
     let y = abs(x);
     return max(max(y.x, y.y), max(y.z, y.w));
 }
-
-fn codes(x: vec4<f32>, inverse: f32) -> u32 {
-    let bytes = bitcast<vec4<u32>>(vec4<i32>(round(x * inverse))) & vec4<u32>(255u);
-    return bytes.x | (bytes.y << 8u) | (bytes.z << 16u) | (bytes.w << 24u);
-}
 //@else
 // One invocation packs four neighbouring elements of one head's key and value into halves.
 @group(0) @binding(4) var<storage, read_write> keys: array<vec2<u32>>;
@@ -64,8 +59,8 @@ fn main(
         let inverse = select(vec2<f32>(), 1.0 / scale, scale > vec2<f32>());
         let to = place * (params.head_dim / 4u) + block * 8u;
         for (var i = 0u; i < 8u; i++) {
-            keys[to + i] = codes(key[from_key + i], inverse.x);
-            values[to + i] = codes(value[from_value + i], inverse.y);
+            keys[to + i] = word_of(round(key[from_key + i] * inverse.x));
+            values[to + i] = word_of(round(value[from_value + i] * inverse.y));
         }
         if (block & 1u) == 0u {
             scales.x = scale.x;
