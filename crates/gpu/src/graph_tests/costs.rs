@@ -1,11 +1,12 @@
 //! What loading and a step ask of the device, and how a step's time is told apart.
 
-use std::ops::ControlFlow;
 use std::time::{Duration, Instant};
 
-use nearside_engine::backend::{BackendError, Executor, StepInput, Want};
+use nearside_engine::backend::{Executor, StepInput, Want};
+use nearside_gguf::{Gguf, Metadata};
 
-use super::{GREEDY, OPTIONS, choices, executor, model, submit, try_load};
+use super::{GREEDY, OPTIONS, choices, executor, model, submit};
+use crate::load::Begun;
 use crate::pipelines::Pipelines;
 use crate::testing::{Gpu, each_gpu};
 
@@ -27,15 +28,16 @@ fn pipelines_are_asked_for_before_the_first_weight_is_read_and_none_is_later() {
         assert_eq!((gpu.pipelines.count(), executor.counters().late_resources), (all, 0));
         // Steps that warm up are nobody's.
         assert_eq!(executor.counters().steps, 2);
-        // A load that is broken off at its first weight has asked for all of them.
+        // A load that has begun, and read no weight, asks for all of them.
         let gpu = fresh();
-        let result = try_load(&gpu, &model, model.tensors.clone(), OPTIONS, ControlFlow::Break(()));
-        assert_eq!(result.err(), Some(BackendError::Cancelled));
+        let gguf = Gguf::new(3, Metadata::default(), model.tensors.clone());
+        let begun = pollster::block_on(Begun::new(&gpu, &model.graph, &gguf, OPTIONS)).expect("room");
         let started = Instant::now();
         while gpu.pipelines.count() < all {
             assert!(started.elapsed() < Duration::from_mins(2), "{} of {all}", gpu.pipelines.count());
             std::thread::sleep(Duration::from_millis(10));
         }
+        drop(begun);
     });
 }
 
