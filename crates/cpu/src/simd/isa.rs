@@ -249,7 +249,7 @@ impl Isa {
             #[cfg(all(target_arch = "wasm32", target_feature = "simd128"))]
             Set::Simd128 => (3, 3),
             #[cfg(all(target_arch = "wasm32", target_feature = "relaxed-simd"))]
-            Set::Relaxed(_) => (usize::MAX, 3),
+            Set::Relaxed(_) => (16, 3),
         };
         // Where one operation brings a quad out, or none, keeping it saves no more than storing it takes.
         if matches!(L::BITS, 4 | 8) && !L::TABLE { quick } else { slow }
