@@ -2,7 +2,7 @@
 
 use nearside_engine::backend::TokenId;
 use nearside_engine::sampling::nth_seed;
-use nearside_engine::{Constraint, ContextPolicy, Engine, EngineError, GenerateOptions, Sampling, Thought};
+use nearside_engine::{Constraint, ContextPolicy, Engine, EngineError, GenerateOptions, Sampling, Speculation, Thought};
 use nearside_text::Conversation;
 use nearside_text::reply::ReplyParser;
 use nearside_wire::{ChatRequest, FunctionTool, ResponseFormat, ToolChoice, WireError};
@@ -29,6 +29,8 @@ pub struct Defaults {
     pub now: i64,
     /// Whether a conversation that outgrows the context loses its oldest tokens, the system prompt excepted.
     pub slides: bool,
+    /// Where tokens are foreseen from. The answer is the same without.
+    pub speculation: Speculation,
 }
 
 /// What the engine is given for a request.
@@ -103,6 +105,7 @@ impl Plan {
                 thought,
                 shown_marks: format.marks(),
                 when_full,
+                speculation: defaults.speculation,
                 ..options(request, defaults)?
             },
             prompt,

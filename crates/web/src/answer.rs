@@ -5,7 +5,7 @@ use std::ops::ControlFlow;
 use js_sys::Function;
 use nearside_chat::{Defaults, Plan, token_logprob};
 use nearside_engine::backend::Backend;
-use nearside_engine::{EngineError, Event, GenerateOptions, Generation};
+use nearside_engine::{EngineError, Event, GenerateOptions, Generation, Speculation};
 use nearside_route::{
     Consent, Decision, Mode, Policy, Profile, RequestFacts, Side, Signal, Situation, decide as hold,
     lowest_margin_signal, margin_signal, rules, score,
@@ -15,7 +15,7 @@ use serde::Serialize;
 use wasm_bindgen::JsValue;
 
 use crate::device::Device;
-use crate::engine::{Engine, WhenFull};
+use crate::engine::{Engine, Foresight, Habits, WhenFull};
 use crate::error::WebError;
 use crate::host::Host;
 use crate::javascript::{from_js, goes_on, to_json, unix_seconds};
@@ -57,13 +57,17 @@ impl Asked {
     }
 
     /// What the engine is given.
-    fn plan(&self, engine: &nearside_engine::Engine, when_full: WhenFull) -> Result<Plan, WebError> {
+    fn plan(&self, engine: &nearside_engine::Engine, habits: Habits) -> Result<Plan, WebError> {
         let defaults = Defaults {
             // Without a seed, asking twice may give two answers.
             seed: (js_sys::Math::random() * 2_f64.powi(52)) as u64,
             max_tokens: GenerateOptions::default().max_tokens,
             now: unix_seconds().cast_signed(),
-            slides: matches!(when_full, WhenFull::Slide),
+            slides: matches!(habits.when_full, WhenFull::Slide),
+            speculation: match habits.speculation {
+                Foresight::None => Speculation::None,
+                Foresight::Lookup => Speculation::Lookup,
+            },
         };
         Ok(Plan::new(&self.request, engine, defaults)?)
     }
@@ -91,8 +95,8 @@ impl Asked {
 }
 
 /// How many tokens a conversation may have here; as many as it likes where its beginning may be forgotten.
-fn room(engine: &nearside_engine::Engine, when_full: WhenFull) -> Option<usize> {
-    match when_full {
+fn room(engine: &nearside_engine::Engine, habits: Habits) -> Option<usize> {
+    match habits.when_full {
         WhenFull::Stop => Some(engine.info().context),
         WhenFull::Slide => None,
     }
@@ -100,9 +104,9 @@ fn room(engine: &nearside_engine::Engine, when_full: WhenFull) -> Option<usize> 
 
 /// Scores a request: the rules, and unless these settle it, the first tokens.
 pub(crate) async fn decide(engine: &mut Engine, asked: &Asked, go_on: &Function) -> Result<Decision, WebError> {
-    let Engine { loaded: engine, session, device, when_full } = engine;
-    let plan = asked.plan(engine, *when_full)?;
-    let mut signals = rules(&asked.facts(plan.prompt().len(), room(engine, *when_full)));
+    let Engine { loaded: engine, session, device, habits } = engine;
+    let plan = asked.plan(engine, *habits)?;
+    let mut signals = rules(&asked.facts(plan.prompt().len(), room(engine, *habits)));
     let first = asked.decide(&signals);
     if first.side == Side::Far || first.blocked || !asked.may_cross() {
         return Ok(first);
@@ -124,13 +128,13 @@ pub(crate) async fn decide(engine: &mut Engine, asked: &Asked, go_on: &Function)
 
 /// Answers a request near, unless the decision is far.
 pub(crate) async fn answer(engine: &mut Engine, asked: &Asked, emit: &Function) -> Result<Outcome, WebError> {
-    let Engine { loaded: engine, session, device, when_full } = engine;
-    let plan = asked.plan(engine, *when_full)?;
-    let mut signals = rules(&asked.facts(plan.prompt().len(), room(engine, *when_full)));
+    let Engine { loaded: engine, session, device, habits } = engine;
+    let plan = asked.plan(engine, *habits)?;
+    let mut signals = rules(&asked.facts(plan.prompt().len(), room(engine, *habits)));
     let decision = asked.decide(&signals);
     if decision.blocked {
         let context = engine.info().context;
-        if room(engine, *when_full).is_some() && plan.prompt().len() > context {
+        if room(engine, *habits).is_some() && plan.prompt().len() > context {
             return Err(EngineError::PromptTooLong { tokens: plan.prompt().len(), context }.into());
         }
         return Err(WebError::Blocked { reasons: decision.reasons.join(" ") });

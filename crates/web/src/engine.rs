@@ -24,7 +24,7 @@ pub struct Engine {
     pub(crate) loaded: nearside_engine::Engine,
     pub(crate) session: Session,
     pub(crate) device: Device,
-    pub(crate) when_full: WhenFull,
+    pub(crate) habits: Habits,
 }
 
 #[derive(Deserialize)]
@@ -37,6 +37,26 @@ pub(crate) struct LoadOptions {
     cache: Cache,
     #[serde(default)]
     when_full: WhenFull,
+    #[serde(default)]
+    speculation: Foresight,
+}
+
+/// How all requests are answered.
+#[derive(Clone, Copy)]
+pub(crate) struct Habits {
+    pub(crate) when_full: WhenFull,
+    pub(crate) speculation: Foresight,
+}
+
+/// Where tokens are foreseen from.
+#[derive(Clone, Copy, Default, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum Foresight {
+    /// Nowhere.
+    #[default]
+    None,
+    /// From what stood in the conversation before.
+    Lookup,
 }
 
 impl LoadOptions {
@@ -182,5 +202,6 @@ async fn load(source: &Source, options: LoadOptions, host: Host, begun: Option<B
         }
     };
     let session = loaded.create_session()?;
-    Ok(Engine { loaded, session, device, when_full: options.when_full })
+    let habits = Habits { when_full: options.when_full, speculation: options.speculation };
+    Ok(Engine { loaded, session, device, habits })
 }

@@ -33,6 +33,8 @@ struct Clock {
     read: usize,
     reused: usize,
     written: usize,
+    drafted: usize,
+    accepted: usize,
     /// Tokens that followed another one, and how long they took.
     followed: usize,
     following: f64,
@@ -115,7 +117,7 @@ impl<'a> Stream<'a> {
         self.clock.finish(self.answer, finish);
         let mut chunk = ChatChunk::finish(&self.id, &self.model, self.created, reason);
         if last {
-            chunk.usage = Some(Usage::new(finish.prompt_tokens as u64, self.clock.written as u64));
+            chunk.usage = Some(self.clock.usage(finish.prompt_tokens));
             self.note.timings = Some(self.clock.timings());
         }
         self.push(chunk);
@@ -146,6 +148,8 @@ impl Clock {
             read: 0,
             reused: 0,
             written: 0,
+            drafted: 0,
+            accepted: 0,
             followed: 0,
             following: 0.0,
         }
@@ -163,8 +167,15 @@ impl Clock {
             self.reused = finish.reused_tokens;
         }
         self.written += finish.completion_tokens;
+        self.drafted += finish.drafted_tokens;
+        self.accepted += finish.accepted_tokens;
         self.followed += finish.completion_tokens.saturating_sub(1);
         self.following += self.last - self.answer_first.unwrap_or(self.last);
+    }
+
+    fn usage(&self, prompt: usize) -> Usage {
+        let usage = Usage::new(prompt as u64, self.written as u64).cached(self.reused as u64);
+        usage.foreseen(self.drafted as u64, self.accepted as u64)
     }
 
     fn timings(&self) -> Timings {

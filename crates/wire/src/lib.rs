@@ -58,6 +58,7 @@ pub use model::{ModelCard, ModelList};
 pub use note::{NearsideNote, Side, Timings};
 pub use request::{ChatRequest, NearsideRequest, Stop, StreamOptions};
 pub use response::{
-    ChatChunk, ChatCompletion, Choice, ChunkChoice, Delta, FinishReason, Logprobs, TokenLogprob, TopLogprob, Usage,
+    ChatChunk, ChatCompletion, Choice, ChunkChoice, CompletionDetails, Delta, FinishReason, Logprobs, PromptDetails,
+    TokenLogprob, TopLogprob, Usage,
 };
 pub use tools::{FunctionCall, FunctionTool, ToolCall, ToolChoice};

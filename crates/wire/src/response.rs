@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
-use crate::{ChatMessage, NearsideNote};
+use crate::{ChatMessage, NearsideNote, lenient::null_as_default};
 
 /// A whole answer.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -243,6 +243,33 @@ pub struct Usage {
     /// What they cost, in millionths of a dollar, where the server knows its prices.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub cost_microdollars: Option<u64>,
+    /// More about the conversation as sent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub prompt_tokens_details: Option<PromptDetails>,
+    /// More about what was written, where tokens were foreseen.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub completion_tokens_details: Option<CompletionDetails>,
+}
+
+/// More about the tokens of a conversation.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct PromptDetails {
+    /// Those that were read for an earlier request.
+    #[serde(deserialize_with = "null_as_default")]
+    pub cached_tokens: u64,
+}
+
+/// More about the tokens of an answer.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct CompletionDetails {
+    /// Tokens that were foreseen rightly.
+    #[serde(deserialize_with = "null_as_default")]
+    pub accepted_prediction_tokens: u64,
+    /// Tokens that were foreseen and did not come.
+    #[serde(deserialize_with = "null_as_default")]
+    pub rejected_prediction_tokens: u64,
 }
 
 impl Usage {
@@ -253,7 +280,25 @@ impl Usage {
             completion_tokens,
             total_tokens: prompt_tokens.saturating_add(completion_tokens),
             cost_microdollars: None,
+            prompt_tokens_details: None,
+            completion_tokens_details: None,
         }
+    }
+
+    /// The same, with how many of the conversation's tokens were read before.
+    #[must_use]
+    pub fn cached(self, tokens: u64) -> Self {
+        Self { prompt_tokens_details: Some(PromptDetails { cached_tokens: tokens }), ..self }
+    }
+
+    /// The same, with how many tokens were foreseen and how many of them rightly; nothing is said of none.
+    #[must_use]
+    pub fn foreseen(self, drafted: u64, accepted: u64) -> Self {
+        let details = CompletionDetails {
+            accepted_prediction_tokens: accepted,
+            rejected_prediction_tokens: drafted.saturating_sub(accepted),
+        };
+        Self { completion_tokens_details: (drafted > 0).then_some(details), ..self }
     }
 }
 

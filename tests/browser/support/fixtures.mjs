@@ -61,11 +61,11 @@ export function servePackage({ routes = {}, mounts = [], ...options } = {}) {
 }
 
 /** The same, with lines that `prelude` gives run in the package's worker before its own. */
-export function servePackageWith(prelude) {
+export function servePackageWith(prelude, routes = {}) {
   const worker = readFileSync(`${PACKAGE}/worker.js`, 'utf8');
   const answer = (_request, response) =>
     response.writeHead(200, { 'Content-Type': 'text/javascript' }).end(`${prelude()}\n${worker}`);
-  return servePackage({ routes: { '/package/worker.js': answer } });
+  return servePackage({ routes: { ...routes, '/package/worker.js': answer } });
 }
 
 /** A server with the built demo, configured for these models and this Worker. */

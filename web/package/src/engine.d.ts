@@ -13,6 +13,7 @@ import type {
   Policy,
   Redaction,
   SentReceipt,
+  Speculation,
   WhenFull,
 } from './types.js';
 
@@ -91,6 +92,7 @@ export interface EngineOptions {
   context: number | null;
   cache: CacheFormat;
   when_full: WhenFull;
+  speculation: Speculation;
 }
 
 /** What the beginning of a file tells about its model. */

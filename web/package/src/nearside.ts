@@ -19,6 +19,7 @@ import type {
   ModelSpec,
   Policy,
   Progress,
+  Speculation,
   WhenFull,
 } from './types.js';
 
@@ -38,6 +39,8 @@ export interface LoadOptions {
   cache?: CacheFormat;
   /** What happens when a conversation outgrows the context; `stop` when absent. */
   whenFull?: WhenFull;
+  /** Where tokens are foreseen from; `none` when absent. */
+  speculation?: Speculation;
   /** The far side; without it nothing ever leaves the device. */
   far?: FarConfig | null;
   policy?: Partial<Policy>;
@@ -103,7 +106,7 @@ export class Nearside {
   /** Downloads the model unless it is here, and loads it in a worker of its own. */
   static async load(options: LoadOptions): Promise<Nearside> {
     const { model, backend = 'auto', context = null, threads = null, onProgress, signal } = options;
-    const { gpuWithout = [], cache = 'f16', whenFull = 'stop' } = options;
+    const { gpuWithout = [], cache = 'f16', whenFull = 'stop', speculation = 'none' } = options;
     if (signal?.aborted) {
       throw abortedError();
     }
@@ -123,7 +126,7 @@ export class Nearside {
     try {
       const info = await client.call(
         'load',
-        { model, backend, gpuWithout, context, threads, cache, whenFull },
+        { model, backend, gpuWithout, context, threads, cache, whenFull, speculation },
         { onEvent: (progress) => onProgress?.(progress) },
       );
       return new Nearside(client, info, options);

@@ -17,6 +17,7 @@ import type {
   ModelSpec,
   Policy,
   Progress,
+  Speculation,
   WhenFull,
 } from './types.js';
 
@@ -33,6 +34,7 @@ export interface Methods {
       threads: number | null;
       cache: CacheFormat;
       whenFull: WhenFull;
+      speculation: Speculation;
     };
     event: Progress;
     result: ModelInfo;

@@ -128,6 +128,10 @@ export type FinishReason = 'stop' | 'length' | 'content_filter' | 'tool_calls' |
 export interface Usage {
   prompt_tokens: number;
   completion_tokens: number;
+  /** Prompt tokens that were read for an earlier request. */
+  prompt_tokens_details?: { cached_tokens: number };
+  /** Tokens that were foreseen and came, and that did not; absent where none was foreseen. */
+  completion_tokens_details?: { accepted_prediction_tokens: number; rejected_prediction_tokens: number };
   total_tokens: number;
 }
 
@@ -391,6 +395,13 @@ export type CacheFormat = 'f16' | 'q8_0';
  * its oldest turns, never the system prompt.
  */
 export type WhenFull = 'stop' | 'slide';
+
+/**
+ * Where tokens are foreseen from, so that several are checked in one step: `lookup` takes them from what stood in the
+ * conversation before, which pays where answers quote it, as in edits and summaries. Answers are the same with it and
+ * without; `usage.completion_tokens_details` tells how many tokens were foreseen rightly.
+ */
+export type Speculation = 'none' | 'lookup';
 
 /** What became of the device while the model was loaded. */
 export type DeviceEvent =

@@ -49,7 +49,8 @@ const handlers: Handlers = {
     }
   },
 
-  async load({ model, backend, gpuWithout, context, threads, cache, whenFull }, { emit, signal, started }) {
+  async load(params, { emit, signal, started }) {
+    const { model, backend, gpuWithout, context, threads, cache, whenFull, speculation } = params;
     modelId = model instanceof Blob ? (model instanceof File ? model.name : 'local') : (model.id ?? model.sha256);
     const host = new EngineHost({
       id: modelId,
@@ -59,7 +60,7 @@ const handlers: Handlers = {
       onProgress: emit,
       onDevice: (event) => scope.postMessage({ kind: 'device', event }),
     });
-    const options = { backend, gpu_without: gpuWithout, context, cache, when_full: whenFull };
+    const options = { backend, gpu_without: gpuWithout, context, cache, when_full: whenFull, speculation };
     let begun: Begun | undefined;
     if (!(model instanceof Blob) && !(await isStored(model))) {
       const began = performance.now();

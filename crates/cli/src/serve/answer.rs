@@ -9,10 +9,10 @@ use nearside_engine::Session;
 use nearside_wire::{ChatRequest, Delta, FinishReason, TokenLogprob, Usage, WireError};
 use tokio::sync::mpsc::UnboundedSender;
 
-use super::queue::shutting_down;
+use super::queue::{Habits, shutting_down};
 use crate::arguments::fresh_seed;
 use crate::failure::Failure;
-use crate::generate::{Ending, Moment, generate_on};
+use crate::generate::{Ending, Moment, Outcome, generate_on};
 use crate::interrupt::Interrupt;
 use crate::model::Opened;
 
@@ -44,6 +44,7 @@ impl ChatJob {
     pub(super) async fn answer(
         self,
         opened: &mut Opened,
+        habits: Habits,
         interrupt: &Interrupt,
         session: &mut Option<Session>,
         stopping: &AtomicBool,
@@ -54,7 +55,7 @@ impl ChatJob {
         let result = if stopping.load(Ordering::SeqCst) {
             Err(shutting_down())
         } else {
-            self.answer_all(opened, interrupt, session, stopping).await
+            self.answer_all(opened, habits, interrupt, session, stopping).await
         };
         // Nobody may be there any more to hear it.
         let _ = self.replies.send(result.map_or_else(Reply::Failed, Reply::Finished));
@@ -63,26 +64,39 @@ impl ChatJob {
     async fn answer_all(
         &self,
         opened: &mut Opened,
+        habits: Habits,
         interrupt: &Interrupt,
         session: &mut Option<Session>,
         stopping: &AtomicBool,
     ) -> Result<Usage, WireError> {
         let engine = &opened.engine;
-        let defaults = Defaults { seed: fresh_seed(), max_tokens: engine.info().context, now: now(), slides: false };
+        let defaults = Defaults {
+            seed: fresh_seed(),
+            max_tokens: engine.info().context,
+            now: now(),
+            slides: false,
+            speculation: habits.speculation,
+        };
         let plan = Plan::new(&self.request, engine, defaults)?;
         let session = match session {
             Some(session) => session,
             None => session.insert(opened.session(interrupt).await.map_err(refused)?),
         };
-        let mut completion = 0;
+        let (mut written, mut reused, mut drafted, mut accepted) = (0, 0, 0, 0);
         // All answers have the session in turn: the prompt stays in it, so that only its last token is read again.
         for answer in 0..plan.answers() {
-            completion += self.answer_once(opened, interrupt, session, &plan, answer, stopping).await?;
+            let outcome = self.answer_once(opened, interrupt, session, &plan, answer, stopping).await?;
+            if answer == 0 {
+                reused = outcome.reused_tokens as u64;
+            }
+            written += outcome.tokens.len() as u64;
+            drafted += outcome.drafted_tokens as u64;
+            accepted += outcome.accepted_tokens as u64;
         }
-        Ok(Usage::new(plan.prompt().len() as u64, completion))
+        Ok(Usage::new(plan.prompt().len() as u64, written).cached(reused).foreseen(drafted, accepted))
     }
 
-    /// Gives one of the answers; returns how many tokens it has.
+    /// Gives one of the answers.
     async fn answer_once(
         &self,
         opened: &mut Opened,
@@ -91,7 +105,7 @@ impl ChatJob {
         plan: &Plan,
         answer: usize,
         stopping: &AtomicBool,
-    ) -> Result<u64, WireError> {
+    ) -> Result<Outcome, WireError> {
         let mut speaker: Speaker = plan.speaker(&format!("{}_{answer}", self.id));
         let mut started = answer > 0;
         let mut tail = String::new();
@@ -130,7 +144,7 @@ impl ChatJob {
             let _ = self.replies.send(Reply::Part(answer, deltas, None));
         }
         let _ = self.replies.send(Reply::Ended(answer, reason));
-        Ok(outcome.tokens.len() as u64)
+        Ok(outcome)
     }
 }
 

@@ -11,11 +11,12 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use clap::Args;
+use clap::{Args, ValueEnum};
+use nearside_engine::Speculation;
 use serde::Serialize;
 use tokio::net::TcpListener;
 
-use self::queue::Queue;
+use self::queue::{Habits, Queue};
 use self::routes::{Server, router};
 use crate::arguments::{CommonArguments, ModelArguments, positive};
 use crate::backend::BackendReport;
@@ -57,9 +58,32 @@ pub(crate) struct Arguments {
     #[arg(long, value_name = "COUNT", default_value_t = 16, value_parser = positive)]
     queue: usize,
 
+    /// Foresee tokens and check several in one step: `lookup` takes them from what stood in the conversation before,
+    /// which pays where answers quote it. Answers stay the same
+    #[arg(long, value_name = "SOURCE", default_value = "none")]
+    speculate: Foresight,
+
     /// The most bytes a request may have
     #[arg(long, value_name = "BYTES", default_value_t = 1 << 20, value_parser = positive)]
     body_limit: usize,
+}
+
+/// Where tokens are foreseen from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Foresight {
+    /// Nowhere
+    None,
+    /// What stood in the conversation before
+    Lookup,
+}
+
+impl From<Foresight> for Speculation {
+    fn from(foresight: Foresight) -> Self {
+        match foresight {
+            Foresight::None => Self::None,
+            Foresight::Lookup => Self::Lookup,
+        }
+    }
 }
 
 /// What `--json` prints when ready.
@@ -86,8 +110,9 @@ pub(crate) fn run(arguments: &Arguments, common: CommonArguments, interrupt: &In
     let url = format!("http://{}", listener.local_addr().map_err(system("asking for the port"))?);
 
     let stopping = Arc::new(AtomicBool::new(false));
+    let habits = Habits { speculation: arguments.speculate.into() };
     let (queue, served, engine_thread) =
-        Queue::start(&arguments.model, common, arguments.queue, interrupt, Arc::clone(&stopping))?;
+        Queue::start(&arguments.model, common, arguments.queue, habits, interrupt, Arc::clone(&stopping))?;
 
     if common.json {
         let backend = BackendReport::from(&served.info.backend);

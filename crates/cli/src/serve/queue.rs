@@ -5,7 +5,7 @@ use std::sync::atomic::AtomicBool;
 use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
 use std::thread::JoinHandle;
 
-use nearside_engine::ModelInfo;
+use nearside_engine::{ModelInfo, Speculation};
 use nearside_wire::{ChatRequest, WireError};
 use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
 
@@ -19,6 +19,12 @@ use crate::model::{Opened, open};
 enum Job {
     Chat(Box<ChatJob>),
     Embed(EmbeddingJob),
+}
+
+/// How all requests are answered.
+#[derive(Clone, Copy)]
+pub(super) struct Habits {
+    pub(super) speculation: Speculation,
 }
 
 /// What the engine's thread serves.
@@ -41,6 +47,7 @@ impl Queue {
         model: &ModelArguments,
         common: CommonArguments,
         capacity: usize,
+        habits: Habits,
         interrupt: &Interrupt,
         stopping: Arc<AtomicBool>,
     ) -> Result<(Self, Served, JoinHandle<()>), Failure> {
@@ -53,7 +60,7 @@ impl Queue {
                 match open(&model, common, &interrupt).await {
                     Ok(mut opened) => {
                         if ready.send(Ok(opened.engine.info().clone())).is_ok() {
-                            answer_all(&mut opened, &interrupt, &waiting, &stopping).await;
+                            answer_all(&mut opened, habits, &interrupt, &waiting, &stopping).await;
                         }
                     }
                     // The receiver waits until this arrives.
@@ -103,12 +110,18 @@ pub(super) fn shutting_down() -> WireError {
     WireError::Internal { problem: "it is shutting down; try again once it is back".to_owned() }
 }
 
-async fn answer_all(opened: &mut Opened, interrupt: &Interrupt, waiting: &Receiver<Job>, stopping: &AtomicBool) {
+async fn answer_all(
+    opened: &mut Opened,
+    habits: Habits,
+    interrupt: &Interrupt,
+    waiting: &Receiver<Job>,
+    stopping: &AtomicBool,
+) {
     // One session for all: a client's next turn usually finds its last one still there.
     let mut session = None;
     while let Ok(job) = waiting.recv() {
         match job {
-            Job::Chat(job) => job.answer(opened, interrupt, &mut session, stopping).await,
+            Job::Chat(job) => job.answer(opened, habits, interrupt, &mut session, stopping).await,
             Job::Embed(job) => job.answer(opened, interrupt, stopping).await,
         }
     }

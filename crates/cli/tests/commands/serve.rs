@@ -73,6 +73,19 @@ fn streams_events_that_end_with_usage_and_done() {
 }
 
 #[test]
+fn foresight_changes_no_answer_and_what_came_of_it_is_counted() {
+    let ask = |arguments: &[&str]| Server::start(arguments).chat(&hello(&json!({ "max_tokens": 80 }))).json();
+    let (plain, quick) = (ask(&[]), ask(&["--speculate", "lookup"]));
+    assert_eq!(plain["choices"], quick["choices"]);
+    assert_eq!((&plain["usage"]["completion_tokens"], &quick["usage"]["completion_tokens"]), (&json!(80), &json!(80)));
+    assert!(plain["usage"].get("completion_tokens_details").is_none(), "{plain}");
+    // The alphabet comes round again and again.
+    let details = &quick["usage"]["completion_tokens_details"];
+    assert!(details["accepted_prediction_tokens"].as_u64() > Some(20), "{quick}");
+    assert!(details["rejected_prediction_tokens"].is_u64(), "{quick}");
+}
+
+#[test]
 fn says_what_it_serves() {
     let server = Server::start(&[]);
     let models = server.ask("GET", "/v1/models", "", "").json();
