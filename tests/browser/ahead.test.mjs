@@ -17,11 +17,11 @@ const BOUND = 150;
 
 /** In the worker: tells the page what was asked of WebGPU. */
 const COUNTING = `
-const channel = new BroadcastChannel('asked');
+const toPage = new BroadcastChannel('asked');
 for (const name of ['createComputePipeline', 'createBindGroup']) {
   const original = GPUDevice.prototype[name];
   GPUDevice.prototype[name] = function (...given) {
-    channel.postMessage(name);
+    toPage.postMessage(name);
     return original.apply(this, given);
   };
 }
@@ -83,15 +83,18 @@ describe('a load ahead of its weights', { skip, timeout: 900_000 }, () => {
       async ([model, options]) => {
         window.near?.unload();
         Object.assign(asked, { createComputePipeline: 0, createBindGroup: 0 });
+        window.settled = false;
         window.loading = attempt(async () => {
           window.near = await nearside.Nearside.load({ model, ...options });
           return near.model;
+        }).finally(() => {
+          settled = true;
         });
       },
       [model, options],
     );
   };
-  const bound = () => page.waitForFunction((least) => asked.createBindGroup > least, BOUND);
+  const bound = () => page.waitForFunction((least) => settled || asked.createBindGroup > least, BOUND);
   const loaded = () => page.evaluate(() => loading);
   const compiled = () => page.evaluate(() => asked.createComputePipeline);
 
@@ -125,7 +128,7 @@ describe('a load ahead of its weights', { skip, timeout: 900_000 }, () => {
   test('where the CPU will run the model nothing is begun, and a stored model tells of no download', async () => {
     for (const backend of ['cpu', 'auto']) {
       await page.evaluate((model) => {
-        window.near.unload();
+        window.near?.unload();
         return nearside.models.remove(model);
       }, model);
       await start({ backend });
