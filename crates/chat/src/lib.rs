@@ -2,8 +2,9 @@
 //!
 //! A [`Plan`] is everything that the engine has to be given for a request: the prompt, laid out with the tools it may
 //! call, the options, and a constraint where the answer must have a form. A [`Speaker`] takes the text of the tokens and gives
-//! the deltas of a message: what is said, what is thought, and the tools that are called. The page and the server use
-//! both alike, so that they answer alike.
+//! the deltas of a message: what is said, what is thought, and the tools that are called. [`Conversations`] keeps the
+//! sessions of several conversations, so that each reads only what is new in it. The page and the server use all
+//! three alike, so that they answer alike.
 //!
 //! ```
 //! use nearside_chat::Speaker;
@@ -26,11 +27,13 @@
 
 mod calls;
 mod conversation;
+mod conversations;
 mod plan;
 mod probabilities;
 mod refusal;
 mod speaker;
 
+pub use conversations::{Conversations, Limits};
 pub use plan::{Defaults, Plan};
 pub use probabilities::token_logprob;
 pub use refusal::refuse;

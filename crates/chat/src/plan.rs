@@ -2,7 +2,9 @@
 
 use nearside_engine::backend::TokenId;
 use nearside_engine::sampling::nth_seed;
-use nearside_engine::{Constraint, ContextPolicy, Engine, EngineError, GenerateOptions, Sampling, Speculation, Thought};
+use nearside_engine::{
+    Constraint, ContextPolicy, Engine, EngineError, GenerateOptions, Sampling, Speculation, Thought,
+};
 use nearside_text::Conversation;
 use nearside_text::reply::ReplyParser;
 use nearside_wire::{ChatRequest, FunctionTool, ResponseFormat, ToolChoice, WireError};

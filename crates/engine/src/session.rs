@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use crate::backend::{BackendError, CacheId, TokenId};
+use crate::backend::{BackendError, CacheFormat, CacheId, TokenId};
 use crate::{Engine, EngineError};
 
 /// A fork has to save at least so many positions.
@@ -56,10 +56,36 @@ impl Engine {
     /// Room for one conversation.
     pub fn create_session(&mut self) -> Result<Session, EngineError> {
         let cache = self.pipeline.executor.create_cache()?;
-        let held = Held { cache: Some(cache), tokens: Vec::new(), cached: 0, adapters: Vec::new() };
+        Ok(self.hold(Held { cache: Some(cache), tokens: Vec::new(), cached: 0, adapters: Vec::new() }))
+    }
+
+    fn hold(&mut self, held: Held) -> Session {
         self.sessions.next += 1;
         self.sessions.held.insert(self.sessions.next, held);
-        Ok(Session { engine: self.number, number: self.sessions.next })
+        Session { engine: self.number, number: self.sessions.next }
+    }
+
+    /// Room for a conversation that begins with the first `length` tokens of another, as far as its cache holds them:
+    /// these are copied, and will not be run again.
+    pub fn fork_session(&mut self, from: &Session, length: usize) -> Result<Session, EngineError> {
+        let held = self.sessions.held.get(&from.number).filter(|_| from.engine == self.number);
+        let held = held.ok_or(EngineError::ForeignSession)?;
+        let length = length.min(held.cached).min(held.tokens.len());
+        let useful = length > 0 && held.adapters == self.adapters.active_bits();
+        let Some(cache) = held.cache.filter(|_| useful) else { return self.create_session() };
+        let (tokens, adapters) = (held.tokens[..length].to_vec(), held.adapters.clone());
+        let cache = self.pipeline.executor.fork_cache(cache, length)?;
+        Ok(self.hold(Held { cache: Some(cache), tokens, cached: length, adapters }))
+    }
+
+    /// Bytes of a conversation's keys and values when it fills the context.
+    pub fn session_bytes(&self) -> u64 {
+        let head = |width: usize| match self.info.cache {
+            CacheFormat::F16 => 2 * width,
+            CacheFormat::Q8_0 => width + 2 * width.div_ceil(32),
+        };
+        let position: usize = self.graph.caches.iter().map(|shape| 2 * shape.heads * head(shape.head_dim)).sum();
+        position as u64 * self.info.context as u64
     }
 
     /// Gives a conversation's room back.

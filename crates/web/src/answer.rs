@@ -104,7 +104,7 @@ fn room(engine: &nearside_engine::Engine, habits: Habits) -> Option<usize> {
 
 /// Scores a request: the rules, and unless these settle it, the first tokens.
 pub(crate) async fn decide(engine: &mut Engine, asked: &Asked, go_on: &Function) -> Result<Decision, WebError> {
-    let Engine { loaded: engine, session, device, habits } = engine;
+    let Engine { loaded: engine, conversations, device, habits } = engine;
     let plan = asked.plan(engine, *habits)?;
     let mut signals = rules(&asked.facts(plan.prompt().len(), room(engine, *habits)));
     let first = asked.decide(&signals);
@@ -112,6 +112,7 @@ pub(crate) async fn decide(engine: &mut Engine, asked: &Asked, go_on: &Function)
         return Ok(first);
     }
     let options = GenerateOptions { max_tokens: WATCHED_TOKENS, ..plan.options(0) };
+    let session = conversations.session(engine, plan.prompt())?;
     let mut generation = engine.generate(session, plan.prompt(), options).map_err(|error| refused(&plan, error))?;
     let mut margins = Vec::new();
     while let Some(event) = next(&mut generation, device).await? {
@@ -128,7 +129,7 @@ pub(crate) async fn decide(engine: &mut Engine, asked: &Asked, go_on: &Function)
 
 /// Answers a request near, unless the decision is far.
 pub(crate) async fn answer(engine: &mut Engine, asked: &Asked, emit: &Function) -> Result<Outcome, WebError> {
-    let Engine { loaded: engine, session, device, habits } = engine;
+    let Engine { loaded: engine, conversations, device, habits } = engine;
     let plan = asked.plan(engine, *habits)?;
     let mut signals = rules(&asked.facts(plan.prompt().len(), room(engine, *habits)));
     let decision = asked.decide(&signals);
@@ -148,6 +149,7 @@ pub(crate) async fn answer(engine: &mut Engine, asked: &Asked, emit: &Function) 
     if !watching {
         stream.open(note(&decision)).await?;
     }
+    let session = conversations.session(engine, plan.prompt())?;
     // All answers have the session in turn: the prompt stays in it, so that only its last token is read again.
     for answer in 0..plan.answers() {
         if answer > 0 {

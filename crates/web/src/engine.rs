@@ -3,8 +3,9 @@
 use std::ops::ControlFlow;
 
 use js_sys::Function;
+use nearside_chat::{Conversations, Limits};
 use nearside_engine::backend::{Backend, BackendKind, CacheFormat};
-use nearside_engine::{EngineOptions, ModelInfo, Session};
+use nearside_engine::{EngineOptions, ModelInfo};
 use serde::{Deserialize, Serialize};
 use wasm_bindgen::JsValue;
 use wasm_bindgen::prelude::wasm_bindgen;
@@ -18,11 +19,11 @@ use crate::host::Host;
 use crate::javascript::{from_js, to_js};
 use crate::source::Source;
 
-/// A loaded model with its one conversation: a request that begins like the one before reuses its cache.
+/// A loaded model with its conversations: a request that goes on with one of them reads only what is new in it.
 #[wasm_bindgen]
 pub struct Engine {
     pub(crate) loaded: nearside_engine::Engine,
-    pub(crate) session: Session,
+    pub(crate) conversations: Conversations,
     pub(crate) device: Device,
     pub(crate) habits: Habits,
 }
@@ -39,6 +40,8 @@ pub(crate) struct LoadOptions {
     when_full: WhenFull,
     #[serde(default)]
     speculation: Foresight,
+    conversations: Option<usize>,
+    conversation_bytes: Option<f64>,
 }
 
 /// How all requests are answered.
@@ -165,7 +168,12 @@ impl Engine {
         emit: Function,
     ) -> Result<JsValue, JsValue> {
         let asked = Asked::read(&request, route, model)?;
-        let outcome: Outcome = answer::answer(self, &asked, &emit).await?;
+        let mut outcome = answer::answer(self, &asked, &emit).await;
+        // A browser says only when a step runs that there is no room for another conversation.
+        if outcome.as_ref().is_err_and(WebError::is_out_of_memory) && self.conversations.give_way(&mut self.loaded) {
+            outcome = answer::answer(self, &asked, &emit).await;
+        }
+        let outcome: Outcome = outcome?;
         Ok(to_js(&outcome)?)
     }
 
@@ -201,7 +209,13 @@ async fn load(source: &Source, options: LoadOptions, host: Host, begun: Option<B
             Err(error) => return Err(error.into()),
         }
     };
-    let session = loaded.create_session()?;
+    let usual = Limits::default();
+    let mut conversations = Conversations::new(Limits {
+        conversations: options.conversations.unwrap_or(usual.conversations),
+        bytes: options.conversation_bytes.map_or(usual.bytes, |bytes| bytes as u64),
+    });
+    // That there is no room for a first one should be known now.
+    conversations.keep(loaded.create_session()?);
     let habits = Habits { when_full: options.when_full, speculation: options.speculation };
-    Ok(Engine { loaded, session, device, habits })
+    Ok(Engine { loaded, conversations, device, habits })
 }

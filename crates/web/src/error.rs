@@ -42,6 +42,11 @@ pub(crate) enum WebError {
 }
 
 impl WebError {
+    /// Whether the device has no room.
+    pub(crate) fn is_out_of_memory(&self) -> bool {
+        matches!(self, Self::Engine(EngineError::Backend(BackendError::OutOfMemory { .. })))
+    }
+
     /// The name that programs switch on; the npm package lists them.
     fn code(&self) -> &'static str {
         match self {

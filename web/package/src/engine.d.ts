@@ -93,6 +93,8 @@ export interface EngineOptions {
   cache: CacheFormat;
   when_full: WhenFull;
   speculation: Speculation;
+  conversations: number | null;
+  conversation_bytes: number | null;
 }
 
 /** What the beginning of a file tells about its model. */
@@ -113,7 +115,7 @@ export class Begun {
   free(): void;
 }
 
-/** A loaded model with its one conversation. */
+/** A loaded model with its conversations. */
 export class Engine {
   /** Takes the source over, and what was begun with the same options. */
   static load(source: Source, options: EngineOptions, host: Host, begun: Begun | undefined): Promise<Engine>;

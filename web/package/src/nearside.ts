@@ -39,6 +39,13 @@ export interface LoadOptions {
   cache?: CacheFormat;
   /** What happens when a conversation outgrows the context; `stop` when absent. */
   whenFull?: WhenFull;
+  /** How many conversations are kept at most, so that each reads only its new tokens; 4 when absent. */
+  conversations?: number;
+  /**
+   * How many bytes their keys and values may take together, each counted as if it filled the context; 256 MiB when
+   * absent. One is always kept.
+   */
+  conversationBytes?: number;
   /** Where tokens are foreseen from; `none` when absent. */
   speculation?: Speculation;
   /** The far side; without it nothing ever leaves the device. */
@@ -107,11 +114,17 @@ export class Nearside {
   static async load(options: LoadOptions): Promise<Nearside> {
     const { model, backend = 'auto', context = null, threads = null, onProgress, signal } = options;
     const { gpuWithout = [], cache = 'f16', whenFull = 'stop', speculation = 'none' } = options;
+    const { conversations = null, conversationBytes = null } = options;
     if (signal?.aborted) {
       throw abortedError();
     }
     if (threads !== null && !(Number.isInteger(threads) && threads >= 1 && threads <= 64)) {
       throw new NearsideError('invalid_request', `\`threads\` must be a whole number from 1 to 64, not ${threads}`);
+    }
+    for (const [name, value] of Object.entries({ conversations, conversationBytes })) {
+      if (value !== null && !(Number.isSafeInteger(value) && value >= 0)) {
+        throw new NearsideError('invalid_request', `\`${name}\` must be a whole number of at least 0, not ${value}`);
+      }
     }
     if (backend === 'gpu' && !environment().webgpu) {
       throw new NearsideError(
@@ -126,7 +139,18 @@ export class Nearside {
     try {
       const info = await client.call(
         'load',
-        { model, backend, gpuWithout, context, threads, cache, whenFull, speculation },
+        {
+          model,
+          backend,
+          gpuWithout,
+          context,
+          threads,
+          cache,
+          whenFull,
+          speculation,
+          conversations,
+          conversationBytes,
+        },
         { onEvent: (progress) => onProgress?.(progress) },
       );
       return new Nearside(client, info, options);

@@ -35,6 +35,8 @@ export interface Methods {
       cache: CacheFormat;
       whenFull: WhenFull;
       speculation: Speculation;
+      conversations: number | null;
+      conversationBytes: number | null;
     };
     event: Progress;
     result: ModelInfo;

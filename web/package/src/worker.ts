@@ -50,7 +50,7 @@ const handlers: Handlers = {
   },
 
   async load(params, { emit, signal, started }) {
-    const { model, backend, gpuWithout, context, threads, cache, whenFull, speculation } = params;
+    const { model, gpuWithout, threads, whenFull, conversationBytes, ...same } = params;
     modelId = model instanceof Blob ? (model instanceof File ? model.name : 'local') : (model.id ?? model.sha256);
     const host = new EngineHost({
       id: modelId,
@@ -60,7 +60,12 @@ const handlers: Handlers = {
       onProgress: emit,
       onDevice: (event) => scope.postMessage({ kind: 'device', event }),
     });
-    const options = { backend, gpu_without: gpuWithout, context, cache, when_full: whenFull, speculation };
+    const options = {
+      ...same,
+      gpu_without: gpuWithout,
+      when_full: whenFull,
+      conversation_bytes: conversationBytes,
+    };
     let begun: Begun | undefined;
     if (!(model instanceof Blob) && !(await isStored(model))) {
       const began = performance.now();

@@ -4,7 +4,7 @@ use std::ops::ControlFlow;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use nearside_chat::{Defaults, Plan, Speaker, refuse, token_logprob};
+use nearside_chat::{Conversations, Defaults, Plan, Speaker, refuse, token_logprob};
 use nearside_engine::Session;
 use nearside_wire::{ChatRequest, Delta, FinishReason, TokenLogprob, Usage, WireError};
 use tokio::sync::mpsc::UnboundedSender;
@@ -46,7 +46,7 @@ impl ChatJob {
         opened: &mut Opened,
         habits: Habits,
         interrupt: &Interrupt,
-        session: &mut Option<Session>,
+        conversations: &mut Conversations,
         stopping: &AtomicBool,
     ) {
         if self.replies.is_closed() {
@@ -55,7 +55,7 @@ impl ChatJob {
         let result = if stopping.load(Ordering::SeqCst) {
             Err(shutting_down())
         } else {
-            self.answer_all(opened, habits, interrupt, session, stopping).await
+            self.answer_all(opened, habits, interrupt, conversations, stopping).await
         };
         // Nobody may be there any more to hear it.
         let _ = self.replies.send(result.map_or_else(Reply::Failed, Reply::Finished));
@@ -66,7 +66,7 @@ impl ChatJob {
         opened: &mut Opened,
         habits: Habits,
         interrupt: &Interrupt,
-        session: &mut Option<Session>,
+        conversations: &mut Conversations,
         stopping: &AtomicBool,
     ) -> Result<Usage, WireError> {
         let engine = &opened.engine;
@@ -78,10 +78,11 @@ impl ChatJob {
             speculation: habits.speculation,
         };
         let plan = Plan::new(&self.request, engine, defaults)?;
-        let session = match session {
-            Some(session) => session,
-            None => session.insert(opened.session(interrupt).await.map_err(refused)?),
-        };
+        if conversations.is_empty() {
+            // There may be no device any more to take the first one from.
+            conversations.keep(opened.session(interrupt).await.map_err(refused)?);
+        }
+        let session = conversations.session(&mut opened.engine, plan.prompt()).map_err(refuse)?;
         let (mut written, mut reused, mut drafted, mut accepted) = (0, 0, 0, 0);
         // All answers have the session in turn: the prompt stays in it, so that only its last token is read again.
         for answer in 0..plan.answers() {

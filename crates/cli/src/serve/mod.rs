@@ -12,6 +12,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use clap::{Args, ValueEnum};
+use nearside_chat::Limits;
 use nearside_engine::Speculation;
 use serde::Serialize;
 use tokio::net::TcpListener;
@@ -63,6 +64,14 @@ pub(crate) struct Arguments {
     #[arg(long, value_name = "SOURCE", default_value = "none")]
     speculate: Foresight,
 
+    /// How many conversations are kept, so that each reads only its new tokens; 1 keeps the newest alone
+    #[arg(long, value_name = "COUNT", default_value_t = Limits::default().conversations, value_parser = positive)]
+    conversations: usize,
+
+    /// How much memory their keys and values may take, each conversation counted as if it filled the context
+    #[arg(long, value_name = "MIB", default_value_t = Limits::default().bytes >> 20)]
+    conversation_memory: u64,
+
     /// The most bytes a request may have
     #[arg(long, value_name = "BYTES", default_value_t = 1 << 20, value_parser = positive)]
     body_limit: usize,
@@ -110,7 +119,9 @@ pub(crate) fn run(arguments: &Arguments, common: CommonArguments, interrupt: &In
     let url = format!("http://{}", listener.local_addr().map_err(system("asking for the port"))?);
 
     let stopping = Arc::new(AtomicBool::new(false));
-    let habits = Habits { speculation: arguments.speculate.into() };
+    let limits =
+        Limits { conversations: arguments.conversations, bytes: arguments.conversation_memory.saturating_mul(1 << 20) };
+    let habits = Habits { speculation: arguments.speculate.into(), limits };
     let (queue, served, engine_thread) =
         Queue::start(&arguments.model, common, arguments.queue, habits, interrupt, Arc::clone(&stopping))?;
 

@@ -5,6 +5,7 @@ use std::sync::atomic::AtomicBool;
 use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
 use std::thread::JoinHandle;
 
+use nearside_chat::{Conversations, Limits};
 use nearside_engine::{ModelInfo, Speculation};
 use nearside_wire::{ChatRequest, WireError};
 use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
@@ -25,6 +26,7 @@ enum Job {
 #[derive(Clone, Copy)]
 pub(super) struct Habits {
     pub(super) speculation: Speculation,
+    pub(super) limits: Limits,
 }
 
 /// What the engine's thread serves.
@@ -117,11 +119,10 @@ async fn answer_all(
     waiting: &Receiver<Job>,
     stopping: &AtomicBool,
 ) {
-    // One session for all: a client's next turn usually finds its last one still there.
-    let mut session = None;
+    let mut conversations = Conversations::new(habits.limits);
     while let Ok(job) = waiting.recv() {
         match job {
-            Job::Chat(job) => job.answer(opened, habits, interrupt, &mut session, stopping).await,
+            Job::Chat(job) => job.answer(opened, habits, interrupt, &mut conversations, stopping).await,
             Job::Embed(job) => job.answer(opened, interrupt, stopping).await,
         }
     }

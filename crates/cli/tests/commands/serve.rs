@@ -86,6 +86,31 @@ fn foresight_changes_no_answer_and_what_came_of_it_is_counted() {
 }
 
 #[test]
+fn conversations_in_turn_read_only_what_is_new_in_them() {
+    let question = |first: &str| json!({ "role": "user", "content": format!("{first} {}", "and so on ".repeat(8)) });
+    // The second server keeps one conversation alone.
+    for (arguments, kept) in
+        [(&["--context", "4096"][..], true), (&["--context", "4096", "--conversations", "1"], false)]
+    {
+        let server = Server::start(arguments);
+        let mut both = ["one", "two"].map(|first| vec![question(first)]);
+        for round in 0..3 {
+            for messages in &mut both {
+                let body = server.chat(&hello(&json!({ "messages": messages }))).json();
+                let usage = &body["usage"];
+                let (prompt, cached) = (&usage["prompt_tokens"], &usage["prompt_tokens_details"]["cached_tokens"]);
+                let read = prompt.as_u64().unwrap() - cached.as_u64().unwrap();
+                assert_eq!(body["choices"][0]["message"]["content"], "abcd");
+                // What is new: the last answer's end, the roles and the question.
+                assert!(round == 0 || (read < 130) == kept, "round {round}, {arguments:?}: {usage}");
+                messages.push(body["choices"][0]["message"].clone());
+                messages.push(question("then"));
+            }
+        }
+    }
+}
+
+#[test]
 fn says_what_it_serves() {
     let server = Server::start(&[]);
     let models = server.ask("GET", "/v1/models", "", "").json();
