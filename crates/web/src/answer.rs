@@ -104,7 +104,7 @@ fn room(engine: &nearside_engine::Engine, habits: Habits) -> Option<usize> {
 
 /// Scores a request: the rules, and unless these settle it, the first tokens.
 pub(crate) async fn decide(engine: &mut Engine, asked: &Asked, go_on: &Function) -> Result<Decision, WebError> {
-    let Engine { loaded: engine, conversations, device, habits } = engine;
+    let Engine { loaded: engine, conversations, device, habits, .. } = engine;
     let plan = asked.plan(engine, *habits)?;
     let mut signals = rules(&asked.facts(plan.prompt().len(), room(engine, *habits)));
     let first = asked.decide(&signals);
@@ -129,7 +129,7 @@ pub(crate) async fn decide(engine: &mut Engine, asked: &Asked, go_on: &Function)
 
 /// Answers a request near, unless the decision is far.
 pub(crate) async fn answer(engine: &mut Engine, asked: &Asked, emit: &Function) -> Result<Outcome, WebError> {
-    let Engine { loaded: engine, conversations, device, habits } = engine;
+    let Engine { loaded: engine, conversations, device, habits, .. } = engine;
     let plan = asked.plan(engine, *habits)?;
     let mut signals = rules(&asked.facts(plan.prompt().len(), room(engine, *habits)));
     let decision = asked.decide(&signals);

@@ -1,11 +1,12 @@
 //! A loaded model.
 
+use std::collections::BTreeMap;
 use std::ops::ControlFlow;
 
 use js_sys::Function;
 use nearside_chat::{Conversations, Limits};
 use nearside_engine::backend::{Backend, BackendKind, CacheFormat};
-use nearside_engine::{EngineOptions, ModelInfo};
+use nearside_engine::{Adapter, EngineOptions, ModelInfo};
 use serde::{Deserialize, Serialize};
 use wasm_bindgen::JsValue;
 use wasm_bindgen::prelude::wasm_bindgen;
@@ -26,6 +27,7 @@ pub struct Engine {
     pub(crate) conversations: Conversations,
     pub(crate) device: Device,
     pub(crate) habits: Habits,
+    pub(crate) adapters: BTreeMap<u32, Adapter>,
 }
 
 #[derive(Deserialize)]
@@ -217,5 +219,5 @@ async fn load(source: &Source, options: LoadOptions, host: Host, begun: Option<B
     // That there is no room for a first one should be known now.
     conversations.keep(loaded.create_session()?);
     let habits = Habits { when_full: options.when_full, speculation: options.speculation };
-    Ok(Engine { loaded, conversations, device, habits })
+    Ok(Engine { loaded, conversations, device, habits, adapters: BTreeMap::new() })
 }

@@ -25,6 +25,7 @@
 //!
 //! The model file is read through a `Source` piece by piece: wasm memory never holds the file.
 
+mod adapters;
 mod ahead;
 mod answer;
 mod crossing;

@@ -132,6 +132,11 @@ export class Engine {
     model: string,
     emit: (chunk: ChatChunk | null) => Promise<boolean>,
   ): Promise<Outcome>;
+  /** Takes an adapter, and its source over; gives its number. */
+  addAdapter(source: Source): Promise<number>;
+  /** From now on these change the model: pairs of number and factor. */
+  useAdapters(adapters: [number, number][]): Promise<void>;
+  removeAdapter(number: number): Promise<void>;
   /** Makes vectors of texts; `goOn` is called after each, and resolving to `false` stops the work. */
   embed(request: EmbeddingRequest, model: string, goOn: () => Promise<boolean>): Promise<EmbeddingList>;
 }

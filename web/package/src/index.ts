@@ -1,3 +1,4 @@
+export type { Adapter, Adapters, AdapterUse } from './adapters.js';
 export type { BuildName } from './builds.js';
 export type { ChatStream, Completions, RequestOptions } from './completions.js';
 export { type Environment, environment } from './environment.js';

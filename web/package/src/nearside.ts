@@ -1,3 +1,4 @@
+import { Adapters } from './adapters.js';
 import { WorkerClient } from './client.js';
 import { Completions } from './completions.js';
 import { type Environment, environment } from './environment.js';
@@ -74,6 +75,8 @@ export class Nearside {
   readonly chat: { readonly completions: Completions };
   /** `embeddings.create`, in OpenAI's shape: vectors of the loaded model, on this device alone. */
   readonly embeddings: Embeddings;
+  /** Low-rank adapters of the loaded model. */
+  readonly adapters: Adapters;
   /** The ledger of crossings. */
   readonly receipts = receipts;
   /** The models on this device. */
@@ -97,6 +100,7 @@ export class Nearside {
     this.far = options.far ?? null;
     this.onConsent = options.onConsent;
     this.onDevice = options.onDevice;
+    this.adapters = new Adapters(client);
     this.embeddings = {
       create: (request, { signal } = {}) => client.call('embed', { request }, { signal }),
     };

@@ -1,6 +1,7 @@
 import type { BuildName } from './builds.js';
 import type { ErrorMessage } from './errors.js';
 import type {
+  AdapterSpec,
   BackendChoice,
   CacheFormat,
   ChatChunk,
@@ -47,6 +48,9 @@ export interface Methods {
     result: null;
   };
   embed: { params: { request: EmbeddingRequest }; event: never; result: EmbeddingList };
+  addAdapter: { params: { adapter: AdapterSpec | Blob }; event: never; result: { id: number; name: string } };
+  useAdapters: { params: { active: [number, number][] }; event: never; result: null };
+  removeAdapter: { params: { id: number }; event: never; result: null };
   decide: { params: { request: ChatRequest; policy: Policy; far: FarConfig | null }; event: never; result: Decision };
 }
 

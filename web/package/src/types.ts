@@ -279,6 +279,15 @@ export interface ModelSpec {
   bytes?: number;
 }
 
+/** A low-rank adapter that can be fetched. */
+export interface AdapterSpec {
+  /** What to call it; the address when absent. */
+  name?: string;
+  url: string;
+  /** Of the whole file, 64 hexadecimal digits; a file that has another is refused. */
+  sha256?: string;
+}
+
 /** A model in the store. */
 export interface StoredModel {
   id: string;

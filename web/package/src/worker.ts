@@ -1,4 +1,5 @@
 // The dedicated worker: the wasm module lives here, and so does all that could block the page.
+import { fetchAdapter } from './adapter-file.js';
 import { downloadAhead } from './ahead.js';
 import { download } from './download.js';
 import type { Begun, Crossing, Engine, Route, Source } from './engine.js';
@@ -51,7 +52,7 @@ const handlers: Handlers = {
 
   async load(params, { emit, signal, started }) {
     const { model, gpuWithout, threads, whenFull, conversationBytes, ...same } = params;
-    modelId = model instanceof Blob ? (model instanceof File ? model.name : 'local') : (model.id ?? model.sha256);
+    modelId = model instanceof Blob ? nameOf(model) : (model.id ?? model.sha256);
     const host = new EngineHost({
       id: modelId,
       started,
@@ -85,6 +86,22 @@ const handlers: Handlers = {
 
   async embed({ request }, { signal }) {
     return inTurn(signal, (loaded) => loaded.embed(request, modelId, () => pause(signal)));
+  },
+
+  async addAdapter({ adapter }, { signal }) {
+    const file = adapter instanceof Blob ? adapter : await fetchAdapter(adapter, signal);
+    const id = await inTurn(signal, (loaded) => loaded.addAdapter(wasm.Source.fromBlob(file)));
+    return { id, name: adapter instanceof Blob ? nameOf(adapter) : (adapter.name ?? adapter.url) };
+  },
+
+  async useAdapters({ active }, { signal }) {
+    await inTurn(signal, (loaded) => loaded.useAdapters(active));
+    return null;
+  },
+
+  async removeAdapter({ id }, { signal }) {
+    await inTurn(signal, (loaded) => loaded.removeAdapter(id));
+    return null;
   },
 
   async chat({ request, policy, far }, { emit, ask, signal }) {
@@ -151,6 +168,10 @@ function inTurn<T>(signal: AbortSignal, work: (engine: Engine) => Promise<T>): P
   });
   turn = run.catch(() => {});
   return run;
+}
+
+function nameOf(file: Blob): string {
+  return file instanceof File ? file.name : 'local';
 }
 
 /** Whether a model's whole file is in the store. */
