@@ -129,6 +129,18 @@ pub(crate) async fn decide(engine: &mut Engine, asked: &Asked, go_on: &Function)
 
 /// Answers a request near, unless the decision is far.
 pub(crate) async fn answer(engine: &mut Engine, asked: &Asked, emit: &Function) -> Result<Outcome, WebError> {
+    let mut begun = false;
+    match attempt(engine, asked, emit, &mut begun).await {
+        // A browser says only when a step runs that there is no room for another conversation.
+        Err(error) if !begun && error.is_out_of_memory() && engine.conversations.give_way(&mut engine.loaded) => {
+            attempt(engine, asked, emit, &mut begun).await
+        }
+        outcome => outcome,
+    }
+}
+
+/// Answers once; says whether a step has run, before which nothing is passed on.
+async fn attempt(engine: &mut Engine, asked: &Asked, emit: &Function, begun: &mut bool) -> Result<Outcome, WebError> {
     let Engine { loaded: engine, conversations, device, habits, .. } = engine;
     let plan = asked.plan(engine, *habits)?;
     let mut signals = rules(&asked.facts(plan.prompt().len(), room(engine, *habits)));
@@ -146,9 +158,6 @@ pub(crate) async fn answer(engine: &mut Engine, asked: &Asked, emit: &Function) 
     let mut stream = Stream::new(emit, &asked.model, note(&decision));
     let mut margins = Vec::new();
     let mut watching = asked.may_cross();
-    if !watching {
-        stream.open(note(&decision)).await?;
-    }
     let session = conversations.session(engine, plan.prompt())?;
     // All answers have the session in turn: the prompt stays in it, so that only its last token is read again.
     for answer in 0..plan.answers() {
@@ -160,6 +169,9 @@ pub(crate) async fn answer(engine: &mut Engine, asked: &Asked, emit: &Function) 
         let options = plan.options(answer);
         let mut generation = engine.generate(session, plan.prompt(), options).map_err(|error| refused(&plan, error))?;
         while let Some(event) = next(&mut generation, device).await? {
+            if !std::mem::replace(begun, true) && !watching {
+                stream.open(note(&decision)).await?;
+            }
             match event {
                 Event::Prefill { .. } | Event::Slid { .. } => stream.turn().await?,
                 Event::Token(token) => {

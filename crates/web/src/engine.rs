@@ -170,12 +170,7 @@ impl Engine {
         emit: Function,
     ) -> Result<JsValue, JsValue> {
         let asked = Asked::read(&request, route, model)?;
-        let mut outcome = answer::answer(self, &asked, &emit).await;
-        // A browser says only when a step runs that there is no room for another conversation.
-        if outcome.as_ref().is_err_and(WebError::is_out_of_memory) && self.conversations.give_way(&mut self.loaded) {
-            outcome = answer::answer(self, &asked, &emit).await;
-        }
-        let outcome: Outcome = outcome?;
+        let outcome: Outcome = answer::answer(self, &asked, &emit).await?;
         Ok(to_js(&outcome)?)
     }
 
