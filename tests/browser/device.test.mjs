@@ -55,12 +55,13 @@ describe('a lost device', { skip, timeout: 900_000 }, () => {
     expected = await page.evaluate(
       async ([model, messages]) => {
         window.faults = new BroadcastChannel('faults');
-        window.load = async () => {
+        window.load = async (onProgress = () => {}) => {
           window.near?.unload();
           window.events = [];
           window.near = await nearside.Nearside.load({
             model,
             backend: 'gpu',
+            onProgress,
             onDevice: (event) => events.push(event),
           });
           return near.model;
@@ -84,10 +85,28 @@ describe('a lost device', { skip, timeout: 900_000 }, () => {
 
   const events = () => page.evaluate(() => events.map(({ state }) => state));
 
-  test('lost while loading: it is asked for again, and the model is there', async () => {
+  test('lost while it is tried out: it is asked for again, and the model is there', async () => {
     atStart = { at: 40 };
-    const info = await page.evaluate(() => load());
-    atStart = {};
+    const info = await page
+      .evaluate(() => load())
+      .finally(() => {
+        atStart = {};
+      });
+    assert.equal(info.backend.kind, 'gpu');
+    assert.match(info.choice, /lost .* and came back/);
+    assert.deepEqual(await events(), ['lost']);
+  });
+
+  test('lost while loading: it is asked for again, and the model is there', async () => {
+    const info = await page.evaluate(() => {
+      let loading = false;
+      return load(({ phase }) => {
+        if (phase === 'load' && !loading) {
+          loading = true;
+          faults.postMessage({ at: 1 });
+        }
+      });
+    });
     assert.equal(info.backend.kind, 'gpu');
     assert.match(info.choice, /lost .* and came back/);
     assert.deepEqual(await events(), ['lost']);

@@ -42,7 +42,7 @@ impl Outline {
     pub async fn begin(self, host: Host) -> Result<Option<Begun>, JsValue> {
         let Self { outline, options } = self;
         let mut device = Device::new(options.backend, &options.gpu_without, host);
-        let Some(gpu) = device.first_gpu().await? else { return Ok(None) };
+        let Some(gpu) = device.first_gpu().await.map_err(WebError::from)? else { return Ok(None) };
         let load = outline.begin(&gpu as &dyn Backend).await.map_err(WebError::from)?;
         Ok(load.map(|load| Begun { device, gpu, load }))
     }

@@ -69,14 +69,16 @@ impl Device {
 
     /// The backend to load on.
     pub(crate) async fn first(&mut self) -> Result<Box<dyn Backend>, WebError> {
-        match self.first_gpu().await? {
-            Some(gpu) => Ok(Box::new(gpu)),
-            None => self.cpu().await,
+        match self.first_gpu().await {
+            Ok(Some(gpu)) => Ok(Box::new(gpu)),
+            Ok(None) => self.cpu().await,
+            Err(BackendError::DeviceLost { reason }) => self.next(&reason).await,
+            Err(error) => Err(error.into()),
         }
     }
 
     /// The GPU to load on, unless that is the CPU's part.
-    pub(crate) async fn first_gpu(&mut self) -> Result<Option<GpuBackend>, WebError> {
+    pub(crate) async fn first_gpu(&mut self) -> Result<Option<GpuBackend>, BackendError> {
         let probe = async || GpuBackend::probe(self.options.clone()).await;
         let (gpu, why) = match self.asked {
             Choice::Cpu => (None, "the CPU was asked for".to_owned()),
@@ -86,6 +88,7 @@ impl Device {
                     let why = format!("there is a GPU: {}", gpu.facts().name);
                     (Some(gpu), why)
                 }
+                Err(lost @ BackendError::DeviceLost { .. }) => return Err(lost),
                 Err(error) => (None, no_gpu(&error)),
             },
         };
